@@ -1,0 +1,48 @@
+"""The alert worker's line: claim what is due, tell it, write down what became of it."""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from sqlalchemy import Engine
+
+from alerting.deliver import Courier
+from pipeline.storage import alerts, transaction
+
+SLICE_SECONDS = 2.0
+LEASE_SECONDS = 30.0
+LONGEST_ATTEMPT = 12.0
+"""An attempt that is begun later than this before the lease's end might outlive it."""
+
+
+class SliceEnd(StrEnum):
+    """Why a slice of work ended."""
+
+    NOTHING_DUE = "nothing_due"
+    TIME_UP = "time_up"
+
+
+def run(
+    engine: Engine, courier: Courier, *, side_by_side: int, clock: Callable[[], float] = time.monotonic
+) -> SliceEnd:
+    """Tell due alerts for about two seconds.
+
+    A kill after the claim lets the lease run out, and the alert is told then, under the same id; so does one between
+    telling and writing down. What was written down is not told again.
+
+    Raises:
+        StorageUnavailable: PostgreSQL is away; what was claimed comes back when its lease ends.
+    """
+    ends = clock() + SLICE_SECONDS
+    while clock() < ends:
+        give_up_at = clock() + LEASE_SECONDS - LONGEST_ATTEMPT
+        with transaction(engine) as connection:
+            due = alerts.claim(connection, limit=side_by_side, lease_seconds=LEASE_SECONDS)
+        if not due:
+            return SliceEnd.NOTHING_DUE
+        for settled in courier.tell(due, give_up_at=give_up_at):
+            with transaction(engine) as connection:
+                alerts.note(connection, settled.notes)
+                alerts.delivered(connection, settled.delivered)
+                alerts.postpone(connection, settled.postponed)
+    return SliceEnd.TIME_UP

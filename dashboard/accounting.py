@@ -1,0 +1,117 @@
+"""The accounts: receipts, ledger, dead letters, and erasing on request."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from celery import Celery
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from dashboard.state import DashboardState
+from pipeline.chunk import decode_event
+from pipeline.http import Problem
+from pipeline.ids import EventId, InvalidId, parse_uuid
+from pipeline.journal import Journal
+from pipeline.queue import make_celery
+from pipeline.rerun import rerun
+from pipeline.storage import dead_letters, erasure, ledger, receipts, transaction
+from pipeline.storage.dead_letters import DeadLetter
+
+
+def make_router(state: DashboardState) -> APIRouter:
+    """Return the routes of the accounts."""
+    router = APIRouter(tags=["Accounts"])
+    journal = Journal(
+        state.redis, lease_seconds=state.settings.lease_seconds, max_attempts=state.settings.max_attempts
+    )
+    celery = make_celery(state.settings, "dashboard")
+
+    @router.get("/api/receipts/{event_id}", summary="Was it looked at?")
+    def get_receipt(event_id: str) -> dict[str, object]:
+        """Return what became of an event."""
+        found = receipts.find(state.engine, journal, EventId.parse(event_id))
+        if found is None:
+            raise Problem(404, "Not found", "No event of this id was ever accepted.")
+        return asdict(found)
+
+    @router.get("/api/ledger", summary="What was accepted, and what became of it")
+    def get_ledger() -> dict[str, object]:
+        """Return the ledger, in events."""
+        return ledger.public(state.engine, journal)
+
+    @router.delete("/api/verdicts/{event_id}", status_code=204, summary="Erase an event")
+    def delete_verdict(request: Request, event_id: str) -> Response:
+        """Delete an event with its findings and alert; the deletion itself is written down."""
+        with transaction(state.engine) as connection:
+            if not erasure.erase_event(connection, EventId.parse(event_id), actor=_actor(request)):
+                raise Problem(404, "Not found", "There is no event of this id.")
+        return Response(status_code=204)
+
+    @router.delete("/api/uploads/{upload_id}", status_code=204, summary="Erase an upload")
+    def delete_upload(request: Request, upload_id: str) -> Response:
+        """Delete a split upload with all its events; the deletion itself is written down."""
+        with transaction(state.engine) as connection:
+            files = erasure.erase_upload(connection, parse_uuid(upload_id), actor=_actor(request))
+        if files is None:
+            if journal.upload(str(parse_uuid(upload_id))):
+                raise Problem(409, "Still being split", "Delete the upload when its state is 'analyzing' or later.")
+            raise Problem(404, "Not found", "There is no upload of this id.")
+        for name in files:
+            (state.settings.spool / name).unlink(missing_ok=True)
+        return Response(status_code=204)
+
+    _add_dead_letters(router, state, journal, celery)
+    return router
+
+
+def _add_dead_letters(router: APIRouter, state: DashboardState, journal: Journal, celery: Celery) -> None:
+    @router.get("/api/dead-letters", summary="Events that failed every attempt")
+    def get_dead_letters(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
+    ) -> Response:
+        """Return dead letters, newest first, with their errors."""
+        with transaction(state.engine) as connection:
+            found = dead_letters.listing(connection, limit=limit, before=_position(cursor))
+        following = _cursor(found[-1]) if len(found) == limit else None
+        body = {"items": [_shown(letter) for letter in found], "next_cursor": following}
+        return Response(msgspec.json.encode(body), 200, {}, "application/json")
+
+    @router.post("/api/dead-letters/{event_id}/rerun", status_code=202, summary="Run a dead letter again")
+    def post_rerun(request: Request, event_id: str) -> Response:
+        """Run a dead letter again; it stays listed until it is judged."""
+        chunk_id = rerun(EventId.parse(event_id), journal=journal, engine=state.engine, celery=celery)
+        if chunk_id is None:
+            raise Problem(404, "Not found", "There is no dead letter of this id that can be run again.")
+        if "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("/pipeline", status_code=303)
+        return JSONResponse({"event_id": event_id, "receipt_url": f"/api/receipts/{event_id}"}, 202)
+
+
+def _shown(letter: DeadLetter) -> dict[str, object]:
+    event = None if letter.event_id.endswith(dead_letters.UNDECODABLE) else decode_event(letter.body).event
+    return {
+        "event_id": letter.event_id, "accepted_at": letter.accepted_at, "dead_at": letter.dead_at,
+        "queue": letter.lane, "upload_id": letter.upload_id, "attempts": letter.attempts, "reruns": letter.reruns,
+        "events": letter.events, "error": letter.error, "event": event,
+    }  # fmt: skip
+
+
+def _cursor(letter: DeadLetter) -> str:
+    return urlsafe_b64encode(f"{letter.dead_at.isoformat()} {letter.event_id}".encode()).decode()
+
+
+def _position(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    try:
+        at, event_id = urlsafe_b64decode(cursor).decode().split(" ")
+        return datetime.fromisoformat(at), event_id
+    except ValueError:
+        raise InvalidId from None
+
+
+def _actor(request: Request) -> str:
+    return str(request.scope.get("speaker", "anyone"))

@@ -1,0 +1,26 @@
+"""The dashboard: its routes for whoever composes them, and an application of its own."""
+
+from fastapi import APIRouter, FastAPI
+
+from dashboard import accounting, api, assets, health, operation, views
+from dashboard.errors import error_page
+from dashboard.state import DashboardState
+from pipeline.http import SecurityHeaders, install
+
+
+def make_router(state: DashboardState) -> APIRouter:
+    """Make all routes of the dashboard: pages, read endpoints and static files."""
+    router = APIRouter()
+    router.include_router(assets.make_router())
+    for module in (api, views, operation, accounting, health):
+        router.include_router(module.make_router(state))
+    return router
+
+
+def create_app(state: DashboardState) -> FastAPI:
+    """Make an application of the dashboard alone. Who may speak to it is decided in front of it."""
+    app = FastAPI(title="MCP Sentinel dashboard", docs_url=None, redoc_url=None)
+    app.add_middleware(SecurityHeaders)
+    install(app, page=error_page)
+    app.include_router(make_router(state))
+    return app

@@ -1,0 +1,94 @@
+"""``/livez``, ``/readyz`` and ``/metrics``: for launchers, load balancers and monitoring."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from redis import Redis
+from starlette.responses import JSONResponse, Response
+
+from dashboard.state import DashboardState
+from pipeline import health
+from pipeline.errors import JournalUnavailable
+from pipeline.queue import Queue
+
+_HELP = {
+    "accepted": "Events accepted.",
+    "judged": "Events judged.",
+    "duplicates": "Events that were duplicates.",
+    "dead": "Events that are dead letters.",
+    "in_flight": "Events accepted and not settled yet.",
+    "deficit": "Events acknowledged and missing.",
+    "surplus": "Events settled without having been accepted.",
+    "uncertain": "Events journaled that no acceptor reported.",
+}
+
+
+def make_router(state: DashboardState) -> APIRouter:
+    """Return the routes of health."""
+    router = APIRouter(tags=["Health"])
+
+    @router.get("/livez", summary="Is the process alive?")
+    def get_livez() -> dict[str, str]:
+        """Answer; nothing is looked at."""
+        return {"status": "alive"}
+
+    @router.get("/readyz", summary="Can events be accepted?")
+    def get_readyz(
+        full: Annotated[bool, Query(description="Ready only when every part works.")] = False,  # noqa: FBT002
+        verbose: Annotated[bool, Query(description="List the parts.")] = False,  # noqa: FBT002
+    ) -> Response:
+        """Answer 200 while events can be accepted, whatever PostgreSQL does; with ``full`` when every part works."""
+        parts = _parts(state, deep=full or verbose)
+        ready = all(parts.values()) if full else parts["redis"]
+        body: dict[str, object] = {"status": "ready" if ready else "unready"}
+        if full or verbose:
+            body["parts"] = {name: "ok" if works else "down" for name, works in parts.items()}
+            body["durability"] = health.durability(state.redis)
+            body["rule_set"] = state.rule_set.version
+        headers = {} if ready else {"Retry-After": "1"}
+        return JSONResponse(body, 200 if ready else 503, headers)
+
+    @router.get("/metrics", summary="Prometheus metrics")
+    def get_metrics() -> Response:
+        """Return the pipe's counts and ages for Prometheus."""
+        return Response(generate_latest(_measured(state)), 200, {}, CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _parts(state: DashboardState, *, deep: bool) -> dict[str, bool]:
+    parts = {"redis": health.journal_accepts(state.redis)}
+    if deep:
+        parts["postgresql"] = health.storage_works(state.engine)
+        ages = _ages(state.redis)
+        parts |= {f"worker {queue}": health.is_alive(ages.get(queue)) for queue in Queue}
+        parts[health.BEAT] = health.is_alive(ages.get(health.BEAT))
+    return parts
+
+
+def _ages(redis: Redis) -> dict[str, float]:
+    try:
+        return health.pulse_ages(redis)
+    except JournalUnavailable:
+        return {}
+
+
+def _measured(state: DashboardState) -> CollectorRegistry:
+    status = health.pipeline_status(state.redis, state.engine, state.settings)
+    registry = CollectorRegistry()
+    for name, sentence in _HELP.items():
+        if status.ledger is not None:
+            Gauge(f"sentinel_events_{name}", sentence, registry=registry).set(status.ledger[name])
+    depth = Gauge("sentinel_queue_depth", "Messages waiting.", ["queue"], registry=registry)
+    oldest = Gauge("sentinel_queue_oldest_seconds", "Age of the oldest unjudged event.", ["queue"], registry=registry)
+    alive = Gauge("sentinel_worker_up", "Whether the queue's worker works.", ["queue"], registry=registry)
+    for queue in status.queues:
+        depth.labels(queue.name).set(queue.waiting)
+        oldest.labels(queue.name).set(queue.oldest_seconds)
+        alive.labels(queue.name).set(queue.worker_alive)
+    Gauge("sentinel_postgresql_up", "Whether PostgreSQL answers.", registry=registry).set(status.storage_ok)
+    share = Gauge("sentinel_redis_memory_ratio", "Used share of Redis' memory bound.", registry=registry)
+    share.set(status.redis_memory_share)
+    Gauge("sentinel_messages_set_aside", "Undecodable messages set aside.", registry=registry).set(status.set_aside)
+    return registry

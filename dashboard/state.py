@@ -1,0 +1,35 @@
+"""What the pages and the read endpoints stand on."""
+
+import re
+from dataclasses import dataclass
+
+from fastapi import Request
+from redis import Redis
+
+from detection import RuleSet
+from pipeline.settings import PipeSettings
+from pipeline.storage.reading import Database
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(:\d+)?/?|https?://\[[0-9A-Fa-f:.]+\](:\d+)?/?")
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardState:
+    """The connections and settings of one dashboard."""
+
+    engine: Database
+    redis: Redis
+    rule_set: RuleSet
+    settings: PipeSettings
+    public_url: str | None  # None: as the request's Host says
+    flower_url: str
+
+    def base_url(self, request: Request) -> str:
+        """Return where this installation is reached, without a slash at its end.
+
+        It becomes part of a command that people copy into a shell, so a Host that is no plain address is not used.
+        """
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        asked = str(request.base_url)
+        return asked.rstrip("/") if _ORIGIN.fullmatch(asked) else "http://127.0.0.1:8000"

@@ -1,0 +1,1 @@
+"""Starts and packages everything: the ``sentinel`` command, the supervisor, the embedded servers."""

@@ -1,0 +1,62 @@
+"""One origin: the ingestion API and the dashboard in one process, as ``sentinel up`` starts them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+
+from dashboard import app as dashboard
+from dashboard.errors import error_page
+from dashboard.state import DashboardState
+from deploy.settings import LauncherSettings
+from detection import load_rule_set
+from ingest_api import app as ingest
+from ingest_api.settings import IngestSettings
+from pipeline.http import KeyRing, SecurityHeaders, install
+from pipeline.journal import connect
+from pipeline.settings import PipeSettings
+from pipeline.storage import make_engine
+from pipeline.telemetry import configure
+
+
+def create_app() -> FastAPI:
+    """Make the app from the environment's settings."""
+    settings, pipe = IngestSettings(), PipeSettings()
+    configure(pipe)
+    door = ingest.open_state(settings, pipe)
+    reading = _reading(settings, pipe)
+    ring = KeyRing(door.engine, door.redis)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        ring.start()
+        door.start()
+        yield
+        door.stop()
+        ring.stop()
+
+    app = FastAPI(
+        title="MCP Sentinel",
+        version="0.1.0",
+        description="Send events, follow what became of them, and read verdicts.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        dependencies=[Depends(ingest.make_guard(door, ring))],
+    )
+    app.include_router(ingest.make_router(door))
+    app.include_router(dashboard.make_router(reading))
+    app.add_middleware(SecurityHeaders)
+    install(app, page=error_page)
+    return app
+
+
+def _reading(settings: IngestSettings, pipe: PipeSettings) -> DashboardState:
+    return DashboardState(
+        engine=make_engine(pipe.database_url.get_secret_value(), pool_size=4, application="sentinel-dashboard"),
+        redis=connect(pipe.redis_url.get_secret_value(), timeout=1.5),
+        rule_set=load_rule_set(*([pipe.packs] if pipe.packs else [])),
+        settings=pipe,
+        public_url=settings.public_url,
+        flower_url=f"http://127.0.0.1:{LauncherSettings().flower_port}",
+    )

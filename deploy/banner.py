@@ -1,0 +1,47 @@
+"""The first screen: what a stranger needs to know once the stack is ready."""
+
+from deploy.settings import LauncherSettings
+from deploy.state import Home, Remembered
+
+_EXAMPLE = """\
+curl -X POST {url}/api/events \\
+  -H "Content-Type: application/json" \\
+  -d '{{
+    "timestamp": "2024-01-15T14:30:00Z",
+    "user": "alice",
+    "agent": "ChatBot",
+    "tool": "web_search",
+    "prompt": "Search for information",
+    "response": "Search completed successfully"
+  }}'"""
+_SCREEN = """
+MCP Sentinel is ready ({seconds:.1f} s).
+
+  Dashboard   {url}/
+  Upload      {url}/upload
+  Flower      http://127.0.0.1:{flower_port}   user {flower_user}, password {flower_password}
+  Data        {home}
+  Logs        {logs}
+  Stop        Ctrl-C here, or `sentinel down`
+
+Send an event:
+
+{example}
+
+More: `{command} --help`. Warnings and alerts follow.
+"""
+
+
+def screen(settings: LauncherSettings, home: Home, remembered: Remembered, *, seconds: float, command: str) -> str:
+    """Return the first screen."""
+    return _SCREEN.format(
+        seconds=seconds,
+        url=settings.url,
+        flower_port=settings.flower_port,
+        flower_user=remembered.flower_user,
+        flower_password=remembered.flower_password,
+        home=home.path,
+        logs=home.logs,
+        example=_EXAMPLE.format(url=settings.url),
+        command=command,
+    )

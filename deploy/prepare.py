@@ -1,0 +1,115 @@
+"""Makes the servers ready for the stack: waits for them, looks at their versions, brings the schema up to date.
+
+``sentinel up`` runs it as a process of its own, before the others. What it prints, the launcher shows. Its arguments name
+the servers, ``redis`` and ``database``, that the launcher did not start itself.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from deploy import database
+from deploy.errors import DeployError, OpenToTheNetwork, ServerUnusable
+from deploy.settings import LauncherSettings
+from pipeline.errors import StorageUnavailable
+from pipeline.settings import PipeSettings
+from pipeline.storage import keys, make_engine, migrate, partitions, transaction
+
+REDIS = "redis"
+DATABASE = "database"
+_PATIENCE = 60.0
+_TELL_SECONDS = 10.0
+_TRY_AGAIN_SECONDS = 0.05
+_OPEN = (
+    "SENTINEL_HOST={host} can be reached by others, and no API key exists, so anybody could post events and read "
+    "prompts. Start once with SENTINEL_HOST=127.0.0.1 and run `sentinel keys create NAME`, then start again; or set "
+    "SENTINEL_TRUST_NETWORK=1 if the network itself keeps strangers out."
+)
+
+
+def main() -> None:
+    """Prepare, and exit with a status that says whether it worked."""
+    try:
+        prepare(frozenset(sys.argv[1:]))
+    except DeployError as error:
+        _say(str(error))
+        sys.exit(error.exit_code)
+
+
+def prepare(external: frozenset[str]) -> None:
+    """Wait for both servers, and make them ready.
+
+    Raises:
+        DeployError: a server does not answer or is too old, or the API could be reached by others and no key exists.
+    """
+    settings, launcher = PipeSettings(), LauncherSettings()
+    url = settings.database_url.get_secret_value()
+    if external:
+        _look_at(external, settings.redis_url.get_secret_value(), url)
+    if DATABASE not in external:
+        _wait_for_our_own(url)
+    engine = make_engine(url)
+    upgrade(engine)
+    if not (launcher.is_loopback or launcher.trust_network):
+        _refuse_without_keys(engine, launcher.host)
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to the newest version, with partitions for the days to come.
+
+    Raises:
+        ServerUnusable: the server went away meanwhile.
+    """
+    try:
+        migrate.upgrade(engine)
+        with transaction(engine) as connection:
+            partitions.ensure(connection, today=datetime.now(UTC))
+    except StorageUnavailable as error:
+        message = f"PostgreSQL could not be brought up to date: {error}"
+        raise ServerUnusable(message) from error
+
+
+def _refuse_without_keys(engine: Engine, host: str) -> None:
+    with transaction(engine) as connection:
+        if not keys.any_active(connection):
+            raise OpenToTheNetwork(_OPEN.format(host=host))
+
+
+def _look_at(external: frozenset[str], redis_url: str, database_url: str) -> None:
+    from deploy import external as servers  # noqa: PLC0415 - the Redis client is slow to load, and seldom needed here
+
+    if REDIS in external:
+        _say(_described("Redis", "SENTINEL_REDIS_URL", lambda: servers.describe_redis(redis_url)))
+    if DATABASE in external:
+        _say(_described("PostgreSQL", "SENTINEL_DATABASE_URL", lambda: servers.describe_postgres(database_url)))
+
+
+def _described(server: str, setting: str, describe: Callable[[], str | None]) -> str:
+    until = time.monotonic() + _PATIENCE
+    while (said := describe()) is None:
+        if time.monotonic() > until:
+            message = f"{server} does not answer at the address that {setting} gives."
+            raise ServerUnusable(message)
+        time.sleep(_TRY_AGAIN_SECONDS)
+    return said
+
+
+def _wait_for_our_own(url: str) -> None:
+    # After a crash the server first replays its log, which takes as long as it takes; the launcher sees whether it lives.
+    told = time.monotonic()
+    while not database.ensure(url):
+        time.sleep(_TRY_AGAIN_SECONDS)
+        if time.monotonic() > told + _TELL_SECONDS:
+            told = time.monotonic()
+            _say("Still waiting for PostgreSQL to come up.")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the launcher reads it
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The data folder: its one launcher, what it remembers between starts, and who is running."""
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+_CLEAN_UP_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What stays the same from start to start: ports, and credentials made once."""
+
+    valkey_port: int | None = None
+    postgres_port: int | None = None
+    valkey_password: str = field(default_factory=lambda: secrets.token_hex(24))
+    postgres_password: str = field(default_factory=lambda: secrets.token_hex(24))
+    flower_user: str = "sentinel"
+    flower_password: str = field(default_factory=lambda: secrets.token_hex(12))
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One process of the stack, as ``sentinel status`` shows it."""
+
+    name: str
+    pid: int
+    started: str
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The launcher that holds a data folder, and its children."""
+
+    pid: int
+    started: str
+    host: str
+    url: str
+    flower_url: str
+    ready: bool = False
+    ports: dict[str, int] = field(default_factory=dict)
+    children: tuple[Child, ...] = ()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the launcher still runs, and is not another process that was given its number."""
+        return start_time(self.pid) == self.started
+
+
+class Home:
+    """A data folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().resolve()
+        self.logs = self.path / "logs"
+        self._remembered = self.path / "state.json"
+        self._running = self.path / "running.json"
+        self._lock: int | None = None
+
+    def make(self) -> None:
+        """Make the folder, closed to others; one that exists keeps its mode."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+
+    def lock(self) -> int | None:
+        """Become this folder's one launcher. Returns the lock's descriptor, None when another launcher holds it.
+
+        The descriptor is handed to every child, so that the lock is free only when none of them is left. Children that
+        outlived a killed launcher are ended here, for they may still write to the folder.
+        """
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        until = time.monotonic() + _CLEAN_UP_SECONDS
+        while not _take(descriptor):
+            running = self.running()
+            if running is not None and running.is_alive:
+                os.close(descriptor)
+                return None
+            if time.monotonic() > until:
+                _kill(self.holders())
+            time.sleep(0.05)
+        self._lock = descriptor
+        return descriptor
+
+    def unlock(self) -> None:
+        """Give the folder up."""
+        self._running.unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a launcher, or anything that one started, is still running."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            return not _take(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def holders(self) -> list[int]:
+        """Return the processes that hold the lock, other than this one."""
+        if sys.platform != "linux":
+            running = self.running()
+            children = running.children if running else ()
+            return [child.pid for child in children if start_time(child.pid) == child.started]
+        target = str(self.path / "lock")
+        pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+        return [pid for pid in pids if pid != os.getpid() and target in _open_files(pid)]
+
+    def remembered(self) -> Remembered:
+        """Return what is remembered; on the first start, new credentials."""
+        try:
+            known = json.loads(self._remembered.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return Remembered()
+        return Remembered(**{name: value for name, value in known.items() if name in Remembered.__slots__})
+
+    def remember(self, remembered: Remembered) -> None:
+        """Keep it for the next start."""
+        _write(self._remembered, asdict(remembered))
+
+    def running(self) -> Running | None:
+        """Return who was running when the launcher last wrote it down; ask ``is_alive`` before relying on it."""
+        try:
+            known = json.loads(self._running.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        known["children"] = tuple(Child(**child) for child in known["children"])
+        return Running(**known)
+
+    def announce(self, running: Running) -> None:
+        """Write down who is running."""
+        _write(self._running, asdict(running))
+
+
+def start_time(pid: int) -> str | None:
+    """Return when a process started, in a form to compare with; None when there is no such process."""
+    if sys.platform == "linux":
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+        state, *rest = stat.rpartition(")")[2].split()
+        return None if state == "Z" else rest[18]
+    found = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], check=False, capture_output=True, text=True)
+    return found.stdout.strip() or None
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open_files(pid: int) -> set[str]:
+    try:
+        return {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:
+        return set()
+
+
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _write(path: Path, content: object) -> None:
+    # Written beside and moved over, so that a reader, or a start after a crash, never meets half of it.
+    new = path.with_name(f".{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

@@ -1,0 +1,175 @@
+"""From a mapping of a pack to a rule."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from detection.errors import RuleError, Span
+from detection.loader._condition import ConditionError, read_condition
+from detection.loader._document import Node
+from detection.loader._table import Table, listed
+from detection.matchers import matchers
+from detection.rule import FIELDS, Action, Condition, Confidence, Either, Pattern, Rule, RuleTest, Severity, Status
+
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_SEVERITIES = {severity.label: severity for severity in Severity}
+_CONFIDENCES = {confidence.value: confidence for confidence in Confidence}
+_ACTIONS = {action.value: action for action in Action}
+_STATUSES = {status.value: status for status in Status}
+_LONGEST_TEST = 1_000_000
+
+
+class RuleReader:
+    """Reads one rule, keeping the place of every part that a later check may have something to say about."""
+
+    def __init__(self, node: Node, pack: str, errors: list[RuleError]) -> None:
+        self._table = Table(node, "a rule", errors)
+        self._pack = pack
+        self._errors = errors
+        self._places: dict[str, Span] = {"": node.at}
+
+    def read(self) -> Rule | None:
+        """Return the rule, or None where something about it is wrong."""
+        table, before = self._table, len(self._errors)
+        patterns = self._patterns()
+        condition_text = self._place("condition").text("condition", required=False) or "any of them"
+        rule = Rule(
+            id=self._id(),
+            title=table.text("title"),
+            description=table.text("description"),
+            severity=table.choice("severity", _SEVERITIES),
+            confidence=table.choice("confidence", _CONFIDENCES),
+            action=table.choice("action", _ACTIONS),
+            status=table.choice("status", _STATUSES),
+            tags=self._tags(),
+            references=tuple(text for text, _ in self._place("references").texts("references", required=False)),
+            false_positives=table.text("false_positives"),
+            fields=self._fields(),
+            patterns=patterns,
+            condition=self._condition(condition_text, patterns),
+            condition_text=condition_text,
+            tests=self._tests(),
+            pack=self._pack,
+            places=self._places,
+        )
+        table.finish()
+        return rule if len(self._errors) == before else None
+
+    def _place(self, key: str) -> Table:
+        """Remember where a key stands."""
+        self._places[key] = self._table.key_at(key)
+        return self._table
+
+    def _id(self) -> str:
+        text = self._place("id").text("id")
+        if text and not _ID.fullmatch(text):
+            self._table.wrong("bad-value", self._places["id"], "an id is lower-case words joined by hyphens")
+        return text
+
+    def _tags(self) -> Mapping[str, list[str]]:
+        tags: dict[str, list[str]] = {}
+        for scheme, node in self._place("tags").children("tags"):
+            self._places[f"tags.{scheme}"] = node.at
+            tags[scheme] = []
+            for index, item in enumerate(listed(node)):
+                self._places[f"tags.{scheme}.{index}"] = item.at
+                tags[scheme].append(str(item.value))
+        return tags
+
+    def _fields(self) -> tuple[str, ...]:
+        asked = self._place("fields").texts("fields")
+        for text, at in asked:
+            if text not in FIELDS:
+                self._table.wrong("unknown-field", at, f"events have no {text} that rules can look at: {', '.join(FIELDS)}")
+        return tuple(field for field in FIELDS if field in {text for text, _ in asked})
+
+    def _patterns(self) -> tuple[Pattern, ...]:
+        found = [self._pattern(name, node) for name, node in self._place("patterns").children("patterns")]
+        return tuple(pattern for pattern in found if pattern is not None)
+
+    def _pattern(self, name: str, node: Node) -> Pattern | None:
+        """Return a pattern: one kind of matcher, its values, and what they mean to a person."""
+        self._places[f"patterns.{name}"] = node.at
+        table = Table(node, "a pattern", self._errors)
+        if not _NAME.fullmatch(name):
+            table.wrong("bad-value", node.at, "a pattern is called by lower-case letters, digits and underscores")
+        means = table.text("means", required=False)
+        given = table.rest()
+        known = matchers()
+        for key, _ in given:
+            if key not in known:
+                table.wrong("unknown-matcher", table.key_at(key), f"there is no {key}, only {', '.join(known)}")
+        if len(given) != 1:
+            table.wrong("bad-value", node.at, "a pattern has exactly one kind of matcher")
+        if len(given) != 1 or given[0][0] not in known:
+            return None
+        kind, values = given[0]
+        return Pattern(name, kind, self._values(name, kind, values), means)
+
+    def _values(self, name: str, kind: str, node: Node) -> tuple[str | int, ...]:
+        """Return the values of a pattern that its matcher has nothing against."""
+        matcher, good = matchers()[kind], []
+        for item in listed(node):
+            value = item.value
+            if type(value) is not matcher.value_type or not isinstance(value, str | int):
+                wanted = "a whole number" if matcher.value_type is int else "a text"
+                self._table.wrong("bad-value", item.at, f"{kind} takes {wanted}, this is {item.kind}")
+            elif problem := matcher.problem(value):
+                self._table.wrong(problem[0], item.at, problem[1])
+            else:
+                self._places[f"patterns.{name}.{len(good)}"] = item.at
+                good.append(value)
+        return tuple(good)
+
+    def _condition(self, text: str, patterns: Sequence[Pattern]) -> Condition:
+        # A pattern that was refused has been told of already; so would be its absence here.
+        if self._errors and not patterns:
+            return Either(())
+        try:
+            return read_condition(text, [pattern.name for pattern in patterns])
+        except ConditionError as error:
+            self._table.wrong("bad-condition", self._places["condition"], str(error))
+            return Either(())
+
+    def _tests(self) -> tuple[RuleTest, ...]:
+        node = self._place("tests").take("tests")
+        if node is None:
+            return ()
+        table = Table(node, "tests", self._errors)
+        tests = [
+            RuleTest(key == "attacks", self._test_fields(item), item.at)
+            for key in ("attacks", "benign")
+            for item in self._listed_tests(table.take(key, required=False))
+        ]
+        table.finish()
+        return tuple(tests)
+
+    @staticmethod
+    def _listed_tests(node: Node | None) -> Sequence[Node]:
+        """Return the tests of one kind; a mapping alone is a list of one."""
+        return [] if node is None else listed(node)
+
+    def _test_fields(self, node: Node) -> Mapping[str, str]:
+        """Return the fields of a test event that are given; a text may be a repeated one, as sizes need."""
+        table = Table(node, "a test", self._errors)
+        fields: dict[str, str] = {}
+        for key, value in table.rest():
+            if key not in FIELDS:
+                table.wrong("unknown-field", table.key_at(key), f"a test sets {', '.join(FIELDS)}")
+            elif isinstance(value.value, Mapping):
+                fields[key] = self._repeated(value)
+            elif isinstance(value.value, str):
+                fields[key] = value.value
+            else:
+                table.wrong("bad-value", value.at, f"{key} is a text, this is {value.kind}")
+        return fields
+
+    def _repeated(self, node: Node) -> str:
+        table = Table(node, "a repeated text", self._errors)
+        text, times = table.text("repeat"), table.take("times")
+        table.finish()
+        count = times.value if times is not None else 0
+        if type(count) is not int or not 0 < count * max(1, len(text)) <= _LONGEST_TEST:
+            table.wrong("bad-value", node.at, f"times is a whole number that makes at most {_LONGEST_TEST:,} characters")
+            return ""
+        return text * count

@@ -1,0 +1,43 @@
+"""``/api/batches`` and ``/api/limits``: what became of a request, and what one may hold."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+
+from ingest_api.state import IngestState
+from pipeline.http import Problem
+from pipeline.ids import BatchId
+from pipeline.storage import batches
+
+
+def make_router(state: IngestState) -> APIRouter:
+    """Return the routes of batches and limits."""
+    router = APIRouter(tags=["Events"])
+
+    @router.get("/api/batches/{batch_id}", summary="What became of a request")
+    def get_batch(batch_id: str) -> dict[str, object]:
+        """Return the counts of what one request posted."""
+        found = batches.status(state.engine, state.journal, BatchId.parse(batch_id))
+        if found is None:
+            raise Problem(404, "Not found", "There is no batch of this id.")
+        return asdict(found)
+
+    @router.get("/api/limits", summary="Limits in force")
+    def get_limits() -> dict[str, object]:
+        """Return every limit in force, under the name that errors and settings use."""
+        chosen = state.settings
+        return {
+            "max_body_bytes": chosen.max_body_bytes,
+            "max_events": chosen.max_events,
+            "max_record_bytes": state.pipe.max_record_bytes,
+            "max_depth": state.pipe.max_depth,
+            "max_name_characters": state.pipe.max_name_characters,
+            "max_upload_bytes": chosen.max_upload_bytes,
+            "max_pending_bytes": chosen.max_pending_bytes,
+            "earliest_timestamp": "1970-01-01T00:00:00Z",
+            "latest_timestamp": "2099-12-31T23:59:59Z",
+            "content_types": ["application/json"],
+            "content_encodings": ["identity"],
+        }
+
+    return router

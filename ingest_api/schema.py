@@ -1,0 +1,72 @@
+"""The documented shape of an event, for OpenAPI; a test keeps it in step with what ``pipeline.records`` accepts."""
+
+from typing import Any
+
+_EXAMPLE = {
+    "timestamp": "2024-01-15T14:30:00Z",
+    "user": "alice",
+    "agent": "ChatBot",
+    "tool": "web_search",
+    "prompt": "Search for recent security vulnerabilities",
+    "response": "Found 15 recent CVE entries...",
+}
+_SECOND = {
+    "timestamp": "2024-01-15T14:31:00Z",
+    "user": "bob",
+    "agent": "AssistantBot",
+    "tool": "os_shell",
+    "prompt": "Run whoami command",
+    "response": "user123",
+}
+
+EVENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Event",
+    "required": ["timestamp", "user", "agent", "tool", "prompt", "response"],
+    "properties": {
+        "timestamp": {"type": "string", "format": "date-time", "description": "RFC 3339; without an offset it is UTC."},
+        "user": {"type": "string", "minLength": 1},
+        "agent": {"type": "string", "minLength": 1},
+        "tool": {"type": "string", "minLength": 1},
+        "prompt": {"type": "string"},
+        "response": {"type": "string"},
+        "session_id": {"type": "string"},
+        "trace_id": {"type": "string"},
+        "metadata": {"type": "object"},
+    },
+    "additionalProperties": True,
+}
+
+EVENTS_OPENAPI: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [EVENT_SCHEMA, {"type": "array", "minItems": 1, "items": EVENT_SCHEMA}]},
+                "examples": {
+                    "single": {"summary": "Single event", "value": _EXAMPLE},
+                    "multiple": {"summary": "Multiple events", "value": [_EXAMPLE, _SECOND]},
+                    "session": {
+                        "summary": "With a session and metadata",
+                        "value": {**_EXAMPLE, "session_id": "s-42", "metadata": {"model": "m-1"}},
+                    },
+                },
+            }
+        },
+    },
+}
+
+UPLOAD_OPENAPI: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    },
+}

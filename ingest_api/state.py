@@ -1,0 +1,109 @@
+"""What the routes of the door stand on, made once per process."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from celery import Celery
+from redis import Redis
+from sqlalchemy import Engine
+
+from ingest_api.accept import Acceptor, Sizes
+from ingest_api.pressure import Pressure
+from ingest_api.settings import IngestSettings
+from pipeline.errors import StorageUnavailable
+from pipeline.journal import Journal, Lane
+from pipeline.queue import ring
+from pipeline.settings import PipeSettings
+from pipeline.storage import ledger, transaction
+
+_REPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class IngestState:
+    """The door's parts."""
+
+    settings: IngestSettings
+    pipe: PipeSettings
+    redis: Redis
+    journal: Journal
+    engine: Engine
+    celery: Celery
+    acceptor: Acceptor
+    pressure: Pressure
+    reporter: "Reporter"
+
+    @property
+    def spool(self) -> Path:
+        """The folder of uploaded files; made when it is missing."""
+        self.pipe.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self.pipe.spool
+
+    def start(self) -> None:
+        """Start the threads."""
+        self.pressure.start()
+        self.acceptor.start()
+        self.reporter.start()
+
+    def stop(self) -> None:
+        """Stop them; what was accepted is reported first."""
+        self.acceptor.stop()
+        self.pressure.stop()
+        self.reporter.stop()
+
+
+def make_state(
+    settings: IngestSettings, pipe: PipeSettings, *, redis: Redis, engine: Engine, celery: Celery
+) -> IngestState:
+    """Put the door together. ``redis`` has to give up within the door's own patience."""
+    journal = Journal(redis, lease_seconds=pipe.lease_seconds, max_attempts=pipe.max_attempts)
+    sizes = Sizes(pipe.chunk_events, pipe.chunk_bytes, settings.max_pending_bytes)
+
+    def bell(lane: Lane, entries: Sequence[str], stamp: int) -> None:
+        ring(celery, lane, entries, stamp)
+
+    acceptor = Acceptor(journal, bell, sizes, wait_seconds=settings.accept_seconds)
+    pressure = Pressure(redis, share=pipe.memory_share)
+    return IngestState(
+        settings, pipe, redis, journal, engine, celery, acceptor, pressure, Reporter(acceptor, engine)
+    )
+
+
+class Reporter:
+    """Tells the witness in PostgreSQL, every second, what was acknowledged; it keeps what it could not tell yet."""
+
+    def __init__(self, acceptor: Acceptor, engine: Engine) -> None:
+        """Report what ``acceptor`` acknowledges."""
+        self._acceptor, self._engine = acceptor, engine
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
+
+    def start(self) -> None:
+        """Begin to report."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Report a last time, and end."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def report(self) -> None:
+        """Report now."""
+        acknowledged = self._acceptor.take_acknowledged()
+        if not acknowledged:
+            return
+        try:
+            with transaction(self._engine) as connection:
+                ledger.witness(connection, self._acceptor.acceptor, acknowledged)
+        except StorageUnavailable as error:
+            structlog.get_logger().warning("witness_deferred", seconds=len(acknowledged), error=str(error))
+            return
+        self._acceptor.forget_acknowledged(acknowledged)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_REPORT_SECONDS):
+            self.report()
+        self.report()

@@ -1,0 +1,1 @@
+"""The pipe every process stands on: journal, queue, storage, settings, telemetry."""

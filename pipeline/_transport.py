@@ -1,0 +1,77 @@
+"""kombu's Redis transport, except that bytes which are no message are set aside instead of stopping the worker.
+
+A stock worker that meets one undecodable envelope exits, and meets it again at its next start, for ever. The doorbell
+is only a hint, so an envelope may be taken off the queue safely: the sweep rings again. What was taken off is kept in
+the list ``sentinel:set-aside`` and counted.
+"""
+
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as stock
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+from structlog import get_logger
+
+SET_ASIDE = "sentinel:set-aside"
+TASK_QUEUES = frozenset({"realtime", "bulk", "alerts", "maintenance"})
+_MOST_KEPT = 1000
+_MOST_BYTES = 65536
+
+
+class Channel(stock.Channel):  # type: ignore[misc]
+    """A channel whose consumer survives any bytes on its queues."""
+
+    def _brpop_read(self, **options: Any) -> bool:  # noqa: ANN401 - kombu's signature
+        taken: dict[str, bytes] = {}
+        client = self.client
+
+        def parse_response(connection: object, command: str, **extra: object) -> object:
+            reply = type(client).parse_response(client, connection, command, **extra)
+            if reply:
+                queue, item = reply
+                taken["queue"], taken["item"] = queue, item
+                self._check(bytes_to_str(queue), item)
+            return reply
+
+        client.parse_response = parse_response
+        try:
+            return bool(super()._brpop_read(**options))
+        except UndecodableMessage as error:
+            self._set_aside(taken["queue"], taken["item"], error)
+            return True
+        finally:
+            del client.parse_response
+
+    def _check(self, queue: str, item: bytes) -> None:
+        try:
+            message = self.Message(loads(bytes_to_str(item)), channel=self)
+            dict(message.delivery_info)
+            if queue in TASK_QUEUES:  # replies to remote control travel over lists too, and are no tasks
+                _ = message.headers["task"], message.headers["id"]
+                arguments, keywords, _ = message.payload
+                list(arguments), dict(keywords)
+        except Exception as error:
+            raise UndecodableMessage(repr(error)) from error
+
+    def _set_aside(self, queue: bytes, item: bytes, error: Exception) -> None:
+        get_logger().error("message_set_aside", queue=bytes_to_str(queue), size=len(item), error=str(error))
+        with self.conn_or_acquire() as client:
+            client.lpush(SET_ASIDE, item[:_MOST_BYTES])
+            client.ltrim(SET_ASIDE, 0, _MOST_KEPT - 1)
+
+
+class UndecodableMessage(Exception):
+    """The bytes on a queue are no message."""
+
+
+class Transport(stock.Transport):  # type: ignore[misc]
+    """The transport behind ``redis://``; the scheme stays, because Flower knows no other."""
+
+    Channel = Channel
+
+
+def install() -> None:
+    """Make kombu use this transport for ``redis://`` and ``rediss://``."""
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

@@ -1,0 +1,158 @@
+"""Health: not whether a process is alive, but whether it did something lately, and how old the oldest unjudged event is."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Engine, text
+
+from pipeline._transport import SET_ASIDE
+from pipeline.errors import JournalUnavailable, StorageUnavailable
+from pipeline.journal import Journal, Lane
+from pipeline.queue import Queue, waiting
+from pipeline.settings import PipeSettings
+from pipeline.storage import dead_letters, ledger, transaction
+
+_PULSES = "sentinel:pulses"
+_ALIVE_SECONDS = 15.0
+BEAT = "beat"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """One queue: messages waiting, chunks open, age of the oldest unjudged event, and the last sign of its worker."""
+
+    name: str
+    waiting: int
+    open_chunks: int
+    oldest_seconds: float
+    worker_alive: bool
+    pulse_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStatus:
+    """The whole pipe at one moment, as operators see it."""
+
+    queues: list[QueueStatus]
+    ledger: dict[str, Any] | None
+    durability: str
+    storage_ok: bool
+    redis_memory_share: float
+    set_aside: int
+    dead_letters: int
+    beat_alive: bool
+
+
+def pulse(redis: Redis, part: str) -> None:
+    """Note that a worker of a queue, or the beat, did something just now.
+
+    Raises:
+        JournalUnavailable: Redis is away.
+    """
+    try:
+        seconds, micros = cast("tuple[int, int]", redis.time())
+        redis.hset(_PULSES, part, seconds + micros / 1e6)
+    except RedisError as error:
+        raise JournalUnavailable(str(error)) from error
+
+
+def pulse_ages(redis: Redis) -> dict[str, float]:
+    """Return how many seconds ago each part last gave a sign.
+
+    Raises:
+        JournalUnavailable: Redis is away.
+    """
+    try:
+        seconds, micros = cast("tuple[int, int]", redis.time())
+        found = cast("dict[bytes, bytes]", redis.hgetall(_PULSES))
+    except RedisError as error:
+        raise JournalUnavailable(str(error)) from error
+    now = seconds + micros / 1e6
+    return {part.decode(): max(0.0, now - float(at)) for part, at in found.items()}
+
+
+def is_alive(age: float | None) -> bool:
+    """Say whether a part that gave its last sign ``age`` seconds ago counts as working."""
+    return age is not None and age < _ALIVE_SECONDS
+
+
+def storage_works(engine: Engine) -> bool:
+    """Say whether PostgreSQL answers."""
+    try:
+        with transaction(engine) as connection:
+            connection.execute(text("SELECT 1"))
+    except StorageUnavailable:
+        return False
+    return True
+
+
+def journal_accepts(redis: Redis) -> bool:
+    """Say whether Redis takes a write."""
+    try:
+        return bool(redis.set("sentinel:probe", 1, ex=60))
+    except RedisError:
+        return False
+
+
+def durability(redis: Redis) -> str:
+    """Say in words what a 202 survives, from the settings that the server itself reports."""
+    try:
+        memory = cast("dict[str, str]", redis.config_get("maxmemory-policy", "appendonly", "appendfsync"))
+    except RedisError as error:
+        return f"Redis does not say how it keeps its data ({error}); how durable a 202 is cannot be known."
+    if memory.get("maxmemory-policy") != "noeviction":
+        return f"Redis may evict the journal (maxmemory-policy {memory.get('maxmemory-policy')}): a 202 can be lost."
+    if memory.get("appendonly") != "yes":
+        return "Redis keeps no append-only file: a 202 does not survive a restart of Redis."
+    if memory.get("appendfsync") == "always":
+        return "A 202 is on disk: it survives the crash of every process, and a power cut as far as the disk keeps its word."
+    return f"Redis writes its log {memory.get('appendfsync')}: a 202 survives a crash of processes, not a power cut."
+
+
+def pipeline_status(redis: Redis, engine: Engine, settings: PipeSettings) -> PipelineStatus:
+    """Read the state of the pipe; PostgreSQL may be away, Redis may not.
+
+    Raises:
+        JournalUnavailable: Redis is away.
+    """
+    journal = Journal(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
+    ages, oldest, opened = pulse_ages(redis), journal.oldest(), journal.open_counts()
+    try:
+        lengths = waiting(redis)
+        memory = cast("dict[str, Any]", redis.info("memory"))
+        set_aside = cast("int", redis.llen(SET_ASIDE))
+    except RedisError as error:
+        raise JournalUnavailable(str(error)) from error
+    counted, buried = _counted(engine, journal)
+    bound = int(memory.get("maxmemory", 0))
+    return PipelineStatus(
+        queues=[
+            QueueStatus(
+                name=queue,
+                waiting=lengths[queue],
+                open_chunks=opened.get(Lane(queue), 0) if queue in set(Lane) else 0,
+                oldest_seconds=oldest.get(Lane(queue), 0.0) if queue in set(Lane) else 0.0,
+                worker_alive=is_alive(ages.get(queue)),
+                pulse_seconds=ages.get(queue),
+            )
+            for queue in Queue
+        ],
+        ledger=counted,
+        durability=durability(redis),
+        storage_ok=counted is not None,
+        redis_memory_share=int(memory["used_memory"]) / bound if bound else 0.0,
+        set_aside=set_aside,
+        dead_letters=buried,
+        beat_alive=is_alive(ages.get(BEAT)),
+    )
+
+
+def _counted(engine: Engine, journal: Journal) -> tuple[dict[str, Any] | None, int]:
+    try:
+        counts = ledger.public(engine, journal)
+        with transaction(engine) as connection:
+            return counts, dead_letters.count(connection)
+    except StorageUnavailable:
+        return None, 0

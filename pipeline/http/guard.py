@@ -1,0 +1,193 @@
+"""May you speak? Keys where there are any; otherwise loopback, with ``Host`` and ``Origin`` checked.
+
+Without keys anybody who reaches the port may post. A web page elsewhere can make a browser on this machine reach it, so
+while the door is open a request must name us as its host, and must not come from another origin.
+"""
+
+import threading
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from starlette.requests import HTTPConnection
+
+from pipeline.errors import StorageUnavailable
+from pipeline.http.problems import Problem
+from pipeline.storage import keys, transaction
+
+_FRESH_SECONDS = 1.0
+_COPY = "sentinel:keys"
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[keys.ApiKey])
+_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_OPEN_PATHS = frozenset({"/livez", "/readyz"})
+
+
+class KeyRing:
+    """The API keys, read from PostgreSQL and remembered while it is away: here, and in Redis for the next start."""
+
+    def __init__(self, engine: Engine, redis: Redis) -> None:
+        """Read the keys that ``engine`` holds; ``redis`` keeps the copy."""
+        self._engine, self._redis = engine, redis
+        self._keys: Sequence[keys.ApiKey] | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="keys", daemon=True)
+
+    def start(self) -> None:
+        """Read the keys once, and again every second from now on."""
+        self.refresh()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+
+    def refresh(self) -> None:
+        """Read the keys now; what is known stays when PostgreSQL is away."""
+        try:
+            with transaction(self._engine) as connection:
+                found = keys.listing(connection)
+        except StorageUnavailable:
+            self._keys = self._copied() if self._keys is None else self._keys
+            return
+        if found != self._keys:
+            self._keys = found
+            with suppress(RedisError):
+                self._redis.set(_COPY, _encoder.encode(found))
+
+    def _copied(self) -> Sequence[keys.ApiKey] | None:
+        try:
+            found = cast("bytes | None", self._redis.get(_COPY))
+        except RedisError:
+            return None
+        return None if found is None else _decoder.decode(found)
+
+    def current(self) -> Sequence[keys.ApiKey]:
+        """Return the keys in use.
+
+        Raises:
+            Problem: 503, where they were never read: then it is not known who may speak.
+        """
+        if self._keys is None:
+            raise Problem(
+                503, "Starting", "The API keys have not been read yet, because PostgreSQL is away.",
+                headers={"Retry-After": "2"}, reason="keys_unknown",
+            )  # fmt: skip
+        now = datetime.now(UTC)
+        return [key for key in self._keys if key.is_active(now)]
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_FRESH_SECONDS):
+            self.refresh()
+
+
+class Guard:
+    """Decides for one request. ``trusted_hosts`` are further host names under which we are reached without keys."""
+
+    def __init__(self, ring: KeyRing, *, trusted_hosts: Sequence[str] = (), trust_network: bool = False) -> None:
+        """Use the keys of ``ring``; with ``trust_network`` the network itself keeps strangers out."""
+        self._ring = ring
+        self._hosts = {host.lower() for host in trusted_hosts}
+        self._trust_network = trust_network
+
+    async def __call__(self, request: HTTPConnection) -> str:
+        """Let the request pass, and return who speaks.
+
+        Raises:
+            Problem: 401 or 403, with what to do.
+        """
+        request.scope["speaker"] = speaker = self._admit(request)
+        return speaker
+
+    def _admit(self, request: HTTPConnection) -> str:
+        if request.url.path in _OPEN_PATHS or request.url.path.startswith("/static/"):
+            return "anyone"
+        self._same_origin(request)
+        active = self._ring.current()
+        if not active:
+            self._our_host(request)
+            return "anyone"
+        presented = _presented(request)
+        if presented is None:
+            raise Problem(
+                401, "An API key is needed", "Send it as 'Authorization: Bearer snt_…', or as the password of HTTP Basic.",
+                headers={"WWW-Authenticate": 'Basic realm="MCP Sentinel: any user name, an API key as password"'},
+            )  # fmt: skip
+        key = keys.matching(active, presented, datetime.now(UTC))
+        if key is None:
+            raise Problem(401, "The API key is not valid", "It is unknown, revoked or expired.",
+                          headers={"WWW-Authenticate": 'Basic realm="MCP Sentinel"'})  # fmt: skip
+        scope = _scope(request)
+        if not key.allows(scope):
+            raise Problem(403, "The API key does not allow this", f"It needs the scope '{scope}'.")
+        return key.key_id
+
+    def _our_host(self, request: HTTPConnection) -> None:
+        name = _host_name(request.headers.get("host", ""))
+        if name == "localhost" or name in self._hosts or _is_loopback(name) or (self._trust_network and _is_address(name)):
+            return
+        raise Problem(
+            403, "Unknown host name",
+            "Without API keys only requests to localhost, a loopback address or the host of SENTINEL_PUBLIC_URL are "
+            "answered. Make a key with 'sentinel keys create', or set SENTINEL_PUBLIC_URL.",
+        )  # fmt: skip
+
+    def _same_origin(self, request: HTTPConnection) -> None:
+        if request.scope.get("method") not in _UNSAFE:
+            return
+        origin = request.headers.get("origin")
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+        if foreign or site not in {"same-origin", "none"}:
+            raise Problem(
+                403, "The request comes from another web page",
+                "A page of another origin may not write here. Programs send no Origin header.",
+            )  # fmt: skip
+
+
+def _presented(request: HTTPConnection) -> str | None:
+    kind, _, value = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip()
+    if kind.lower() == "basic":
+        try:
+            return b64decode(value, validate=True).decode().partition(":")[2]
+        except (Base64Error, UnicodeDecodeError):
+            return ""
+    return request.headers.get("x-api-key")
+
+
+def _scope(request: HTTPConnection) -> str:
+    method, path = request.scope.get("method"), request.url.path
+    if method not in _UNSAFE:
+        return "read"
+    return "ingest" if path in {"/api/events", "/api/uploads"} else "admin"
+
+
+def _host_name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(name: str) -> bool:
+    return _is_address(name) and ip_address(name).is_loopback
+

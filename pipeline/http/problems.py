@@ -1,0 +1,131 @@
+"""Errors as RFC 9457 ``application/problem+json``: what, where, how to cure it, and the request's id."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from pipeline.errors import JournalFull, JournalUnavailable, StorageUnavailable
+from pipeline.ids import InvalidId
+
+MEDIA_TYPE = "application/problem+json"
+Page = Callable[[Request, "Problem"], Response]
+
+
+class Problem(Exception):
+    """An answer that is an error. ``extra`` are further members of the problem, such as ``errors``."""
+
+    def __init__(
+        self, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: object
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.title, self.detail = status, title, detail
+        self.headers, self.extra = dict(headers or {}), extra
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    """Write a problem as JSON."""
+    body = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        "request_id": request.scope.get("request_id", ""),
+        **problem.extra,
+    }
+    return Response(msgspec.json.encode(body), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI, *, page: Page | None = None) -> None:
+    """Answer every error of an app as a problem.
+
+    Args:
+        app: the app.
+        page: how to show a problem to a person's browser; JSON is used where it is None.
+    """
+
+    def answer(request: Request, problem: Problem) -> Response:
+        wants_page = page is not None and not request.url.path.startswith("/api/")
+        if wants_page and page is not None and "text/html" in request.headers.get("accept", ""):
+            return page(request, problem)
+        return problem_response(request, problem)
+
+    def handler(translate: Callable[[Any], Problem]) -> Callable[[Request, Any], Awaitable[Response]]:
+        async def handle(request: Request, error: Any) -> Response:  # noqa: ANN401 - any exception
+            return answer(request, translate(error))
+
+        return handle
+
+    app.add_exception_handler(Problem, handler(lambda problem: problem))
+    app.add_exception_handler(HTTPException, handler(_from_http))
+    app.add_exception_handler(RequestValidationError, handler(_from_validation))
+    app.add_exception_handler(InvalidId, handler(_not_found))
+    app.add_exception_handler(JournalFull, handler(full))
+    app.add_exception_handler(JournalUnavailable, handler(_journal_away))
+    app.add_exception_handler(StorageUnavailable, handler(_storage_away))
+    app.add_exception_handler(Exception, handler(_unexpected))
+
+
+def full(_: object = None) -> Problem:
+    """Return the answer for a journal that must not take more."""
+    return Problem(
+        503,
+        "Redis is near its memory bound",
+        "Events are arriving faster than they are judged, and Redis' memory is nearly full. Nothing of this request "
+        "was taken; send it again after the time in Retry-After.",
+        headers={"Retry-After": "5"},
+        reason="redis_memory",
+    )
+
+
+def _journal_away(_: object) -> Problem:
+    return Problem(
+        503,
+        "Redis did not confirm",
+        "The journal in Redis is not reachable, so the request is not acknowledged; send it again after the time in "
+        "Retry-After.",
+        headers={"Retry-After": "1"},
+        reason="redis_away",
+    )
+
+
+def _storage_away(_: object) -> Problem:
+    return Problem(
+        503,
+        "PostgreSQL is away",
+        "Events are still accepted; verdicts can be read again when PostgreSQL is back.",
+        headers={"Retry-After": "2"},
+        reason="postgresql_away",
+    )
+
+
+def _not_found(_: object) -> Problem:
+    return Problem(404, "Not found", "No such id was ever given out by this installation.")
+
+
+def _from_http(error: HTTPException) -> Problem:
+    title = HTTPStatus(error.status_code).phrase
+    detail = error.detail if error.detail != title else f"{title}."
+    return Problem(error.status_code, title, detail, headers=error.headers)
+
+
+def _from_validation(error: RequestValidationError) -> Problem:
+    errors = [
+        {"pointer": "/" + "/".join(map(str, found["loc"])), "code": found["type"], "detail": found["msg"]}
+        for found in error.errors()
+    ]
+    return Problem(422, "Unusable parameters", "; ".join(found["detail"] for found in errors), errors=errors)
+
+
+def _unexpected(error: Exception) -> Problem:
+    structlog.get_logger().error("unexpected_error", exc_info=error)
+    return Problem(
+        500, "Unexpected error", "This is a fault of the server. Its log has the details under the request id."
+    )

@@ -1,0 +1,259 @@
+"""The journal: what was accepted and is not settled yet. It lives in Redis, and every step is one script.
+
+The wording of the steps was checked by an exhaustive model; change a script only together with
+``docs/architecture.md``, which says what each promises.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+from typing import Any, Literal, cast
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import OutOfMemoryError, RedisError
+from redis.retry import Retry
+
+from pipeline.errors import JournalFull, JournalUnavailable
+
+UPLOAD = "upload:"
+EMPTY = "+inf"
+_GRACE = 1_000_000
+_UNDER_MEMORY_PRESSURE = ("lease", "settle", "postpone", "fail", "sweep", "read_ledger")
+
+
+class Lane(StrEnum):
+    """The way a chunk travels; each has its own queue and its own workers."""
+
+    REALTIME = "realtime"
+    BULK = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """A chunk to be journaled: its id, its lane, how many events it holds, and its encoded bytes."""
+
+    chunk_id: str
+    lane: Lane
+    events: int
+    body: bytes
+    upload_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """An entry that is ours for the length of the lease. Times are microseconds of Redis' clock."""
+
+    entry_id: str
+    token: str
+    exhausted: bool
+    fields: Mapping[str, bytes]
+
+    def text(self, name: str) -> str:
+        """Return a field as text, empty where the entry has none."""
+        return self.fields.get(name, b"").decode(errors="replace")
+
+    def number(self, name: str) -> int:
+        """Return a field as a whole number, 0 where the entry has none."""
+        return int(self.fields.get(name) or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChunk:
+    """A chunk that waits or is being worked on, as the ledger reads it."""
+
+    chunk_id: str
+    weight: int
+    acceptor: str
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One step of an upload: the bytes it covers, what was in them, and whether they were the last."""
+
+    start: int
+    end: int
+    records: int
+    rejected: int
+    finished: Literal["", "end", "fault"] = ""
+    error: str = ""
+    chunk: NewChunk | None = None
+
+
+def connect(url: str, *, timeout: float = 5.0) -> Redis:
+    """Make a client for ``url`` that never waits longer than ``timeout`` seconds and never repeats a command by itself.
+
+    A repeat is the journal's decision: only it knows which scripts may be sent twice.
+    """
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout,
+        socket_connect_timeout=min(timeout, 2.0),
+        socket_keepalive=True,
+        health_check_interval=0,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+
+
+class Journal:
+    """The accepted chunks that are not settled yet."""
+
+    def __init__(self, redis: Redis, *, lease_seconds: float = 10.0, max_attempts: int = 3) -> None:
+        """Use ``redis``; a lease lasts ``lease_seconds``, and ``max_attempts`` failed attempts exhaust a chunk."""
+        self._redis = redis
+        self._lease = round(lease_seconds * 1_000_000)
+        self._attempts = max_attempts
+        self._scripts = {name: redis.register_script(source) for name, source in _sources()}
+
+    def accept(self, acceptor: str, flush: int, chunks: Sequence[NewChunk]) -> int:
+        """Journal chunks, all or none; sending the same flush again changes nothing.
+
+        Returns:
+            The stamp of the flush; 0 when a later flush of this acceptor overtook it and it was dropped.
+
+        Raises:
+            JournalFull: Redis refused for want of memory; nothing was journaled.
+            JournalUnavailable: the outcome is unknown.
+        """
+        arguments: list[str | int | bytes] = [acceptor, flush]
+        for chunk in chunks:
+            arguments += [chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body]
+        return int(self._run("accept", arguments))
+
+    def lease(self, entry_id: str, token: str) -> Leased | None:
+        """Take an entry for a while. Returns None when it is gone, or somebody else works on it."""
+        found = self._run("lease", [entry_id, token, self._lease, self._attempts])
+        if found[0] not in (b"leased", b"exhausted"):
+            return None
+        pairs = iter(found[1])
+        fields = {name.decode(): value for name, value in zip(pairs, pairs, strict=True)}
+        return Leased(entry_id, token, found[0] == b"exhausted", fields)
+
+    def settle(self, entry_id: str) -> None:
+        """Take an entry out, after PostgreSQL committed what became of it."""
+        self._run("settle", [entry_id])
+
+    def postpone(self, leased: Leased) -> None:
+        """Give a lease back; no attempt is counted."""
+        self._run("postpone", [leased.entry_id, leased.token])
+
+    def fail(self, leased: Leased, error: str) -> None:
+        """Give a lease back and count an attempt."""
+        self._run("fail", [leased.entry_id, leased.token, error[:2000]])
+
+    def due(self, lane: Lane, oldest_ring: str, *, limit: int) -> tuple[int, list[str]]:
+        """Mark what must be rung again as rung now.
+
+        Args:
+            lane: which entries.
+            oldest_ring: the ring stamp of the oldest doorbell that waits in the lane's queue, or ``EMPTY``.
+            limit: most entries of each kind.
+
+        Returns:
+            The new ring stamp, and the entries to ring.
+        """
+        stamp, *entries = self._run("sweep", [lane, oldest_ring, _GRACE, limit])
+        return int(stamp), [entry.decode() for entry in entries]
+
+    def rerun(self, chunk: NewChunk, acceptor: str) -> int:
+        """Journal a dead letter again. Returns its stamp, 0 when it waits already."""
+        return int(self._run("rerun", [chunk.chunk_id, chunk.lane, chunk.upload_id, chunk.body, acceptor]))
+
+    def open_upload(self, upload_id: str, received_at: int, **fields: str | int) -> int:
+        """Register a spooled upload to be split; doing so again changes nothing. Returns its stamp."""
+        pairs = [part for pair in fields.items() for part in pair]
+        return int(self._run("open_upload", [UPLOAD + upload_id, Lane.BULK, received_at, *pairs]))
+
+    def advance_upload(self, leased: Leased, step: Slice, acceptor: str) -> int:
+        """Journal a step's chunk and move the checkpoint. Returns the stamp, 0 if another splitter did it before."""
+        chunk = step.chunk or NewChunk("", Lane.BULK, 0, b"")
+        return int(
+            self._run(
+                "advance_upload",
+                [leased.entry_id, step.start, step.end, step.records, step.rejected, step.finished, step.error,
+                 acceptor, chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body],
+            )
+        )  # fmt: skip
+
+    def upload(self, upload_id: str) -> dict[str, str]:
+        """Return the fields of an upload that is being split; empty when it is not."""
+        with _translated():
+            found = cast("dict[bytes, bytes]", self._redis.hgetall("sentinel:entry:" + UPLOAD + upload_id))
+        return {name.decode(): value.decode(errors="replace") for name, value in found.items()}
+
+    def open_uploads(self) -> list[str]:
+        """Return the ids of the uploads that are being split."""
+        with _translated():
+            waiting = [self._redis.zrange(f"sentinel:{kind}:{Lane.BULK}", 0, -1) for kind in ("rung", "leased")]
+        entries = {entry.decode() for found in waiting for entry in cast("list[bytes]", found)}
+        return sorted(entry.removeprefix(UPLOAD) for entry in entries if entry.startswith(UPLOAD))
+
+    def chunk_events(self, chunk_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+        """Return, for each chunk, its number of events and its accept stamp; None where it is not in the journal."""
+        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+            for chunk_id in chunk_ids:
+                pipe.hmget("sentinel:entry:" + chunk_id, ["events", "at"])
+            found = pipe.execute()
+        return [(int(events), int(at)) if events is not None else None for events, at in found]
+
+    def read(self) -> tuple[int, int, list[OpenChunk]]:
+        """Return, of one instant: the time, the events accepted so far, and the open chunks."""
+        stamp, accepted, *rest = self._run("read_ledger", list(Lane))
+        fields = iter(rest)
+        rows = zip(fields, fields, fields, fields, strict=True)
+        opened = [OpenChunk(cid.decode(), int(weight), acceptor.decode(), int(at)) for cid, weight, acceptor, at in rows]
+        return int(stamp), int(accepted), opened
+
+    def oldest(self) -> dict[Lane, float]:
+        """Return the age of each lane's oldest unjudged event, in seconds; 0 where none waits."""
+        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for lane in Lane:
+                pipe.zrange(f"sentinel:open:{lane}", 0, 0, withscores=True)
+            (seconds, micros), *heads = pipe.execute()
+        now = seconds + micros / 1e6
+        return {
+            lane: max(0.0, round(now - head[0][1] / 1e6, 3)) if head else 0.0
+            for lane, head in zip(Lane, heads, strict=True)
+        }
+
+    def waiting_bytes(self, lane: Lane) -> int:
+        """Return how many bytes of a lane's chunks are in the journal."""
+        with _translated():
+            return int(cast("bytes | None", self._redis.hget("sentinel:bytes", lane)) or 0)
+
+    def open_counts(self) -> dict[Lane, int]:
+        """Return how many chunks of each lane are in the journal."""
+        with _translated():
+            return {lane: cast("int", self._redis.zcard(f"sentinel:open:{lane}")) for lane in Lane}
+
+    def _run(self, name: str, arguments: Sequence[str | int | bytes]) -> Any:  # noqa: ANN401 - what the script returns
+        with _translated():
+            return self._scripts[name](args=arguments)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise JournalFull from error
+    except RedisError as error:
+        if str(error).startswith("OOM") or "OOM command" in str(error):
+            raise JournalFull from error
+        raise JournalUnavailable(str(error)) from error
+
+
+def _sources() -> Iterator[tuple[str, str]]:
+    folder = files("pipeline") / "lua"
+    prelude = (folder / "_prelude.lua").read_text()
+    for file in folder.iterdir():
+        name = file.name.removesuffix(".lua")
+        if name.startswith("_") or name == file.name:
+            continue
+        flags = "#!lua flags=allow-oom\n" if name in _UNDER_MEMORY_PRESSURE else "#!lua\n"
+        yield name, flags + prelude + file.read_text()

@@ -1,0 +1,79 @@
+"""The engine and the one place that commits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import psycopg2
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from pipeline.errors import StorageUnavailable
+
+# An outage is nobody's fault: lost connections, serialisation and deadlock victims, resources and disk exhausted,
+# an operator's intervention, a lock that was not to be had in time.
+_OUTAGE_CLASSES = ("08", "40", "53", "57")
+_OUTAGE_CODES = ("55P03",)
+_open: ContextVar[bool] = ContextVar("transaction_open", default=False)
+
+
+def make_engine(url: str, *, pool_size: int = 2, application: str = "sentinel") -> Engine:
+    """Make an engine for ``url``; nothing is connected until it is used.
+
+    Args:
+        url: ``postgresql://…``, as libpq writes it.
+        pool_size: connections kept open; as many again may be opened for a while.
+        application: the name PostgreSQL shows for its connections.
+    """
+    return create_engine(
+        url.replace("postgresql://", "postgresql+psycopg2://", 1).replace("postgres://", "postgresql+psycopg2://", 1),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={
+            "application_name": application,
+            "connect_timeout": 3,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=30s",
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Run a block as one transaction: committed at its end, rolled back when it raises.
+
+    Raises:
+        StorageUnavailable: PostgreSQL is away, full, or shutting down; the block did not certainly commit.
+    """
+    token = _open.set(True)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
+        if is_outage(error):
+            raise StorageUnavailable(str(getattr(error, "orig", None) or error).strip()) from error
+        raise
+    finally:
+        _open.reset(token)
+
+
+def in_transaction() -> bool:
+    """Say whether this thread or task is inside a ``transaction()`` block."""
+    return _open.get()
+
+
+def is_outage(error: Exception) -> bool:
+    """Say whether an error tells of PostgreSQL's state, and nothing of the statement that met it."""
+    if isinstance(error, PoolTimeout):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "pgcode", None)
+    if code is None:  # libpq reports a lost or refused connection without a code
+        return isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return code[:2] in _OUTAGE_CLASSES or code in _OUTAGE_CODES

@@ -1,0 +1,166 @@
+"""The ledger: what was accepted, against what became of it; and the witness, which does not depend on Redis."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from pipeline.journal import Journal, OpenChunk
+from pipeline.storage._engine import transaction
+
+# What an acceptor acknowledged reaches the witness a second or two later; before that a cell says nothing.
+_REPORTED_AFTER_SECONDS = 5
+_LOOKS_BACK_SECONDS = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The count, in events. ``accepted = judged + duplicates + dead + in_flight`` when nothing is missing.
+
+    ``deficit`` is what was acknowledged and is neither settled nor in the journal; ``surplus`` what is settled or open
+    without having been accepted; ``uncertain`` what was journaled by an acceptor that never reported it, because it
+    died before or answered 503.
+    """
+
+    accepted: int
+    judged: int
+    duplicates: int
+    dead: int
+    in_flight: int
+    deficit: int
+    surplus: int
+    uncertain: int
+
+
+def read(engine: Engine, journal: Journal) -> Ledger:
+    """Read the journal first, then PostgreSQL, counting only chunks stamped before the first reading.
+
+    Raises:
+        JournalUnavailable, StorageUnavailable: one side is away.
+    """
+    stamp, accepted, opened = journal.read()
+    with transaction(engine) as connection:
+        judged, duplicates, dead = _settled(connection, datetime.fromtimestamp(stamp / 1e6, UTC))
+        settled_ids = _settled_ids(connection, [chunk.chunk_id for chunk in opened])
+        still_open = [chunk for chunk in opened if chunk.chunk_id not in settled_ids]
+        missing, uncertain = _witnessed(connection, still_open, stamp // 1_000_000)
+    in_flight = sum(chunk.weight for chunk in still_open)
+    difference = accepted - judged - duplicates - dead - in_flight
+    return Ledger(
+        accepted, judged, duplicates, dead, in_flight, max(difference, missing, 0), max(-difference, 0), uncertain
+    )
+
+
+def public(engine: Engine, journal: Journal) -> dict[str, Any]:
+    """Return the ledger as the interface shows it, with the age of each lane's oldest unjudged event."""
+    return {**asdict(read(engine, journal)), "oldest_unjudged_seconds": journal.oldest()}
+
+
+def witness(connection: Connection, acceptor: str, acknowledged: Mapping[int, int]) -> None:
+    """Write down how many events an acceptor acknowledged in all, per second of the accept stamp; repeating it is safe."""
+    rows = [{"acceptor": acceptor, "second": second, "events": count} for second, count in acknowledged.items()]
+    if rows:
+        connection.execute(
+            text(
+                "INSERT INTO witness (acceptor, second, events) VALUES (:acceptor, :second, :events) "
+                "ON CONFLICT (acceptor, second) DO UPDATE SET events = EXCLUDED.events"
+            ),
+            rows,
+        )
+
+
+def witness_more(connection: Connection, acceptor: str, second: int, events: int) -> None:
+    """Add to what an acceptor acknowledged in one second of the accept stamp."""
+    connection.execute(
+        text(
+            "INSERT INTO witness AS w (acceptor, second, events) VALUES (:acceptor, :second, :events) "
+            "ON CONFLICT (acceptor, second) DO UPDATE SET events = w.events + EXCLUDED.events"
+        ),
+        {"acceptor": acceptor, "second": second, "events": events},
+    )
+
+
+def reconcile(connection: Connection, *, now: int) -> None:
+    """Compare the witness with what was settled, cell by cell; no cell is netted against another.
+
+    Args:
+        connection: an open transaction.
+        now: seconds since 1970, of Redis' clock.
+    """
+    before = {"before": now - _REPORTED_AFTER_SECONDS, "since": datetime.fromtimestamp(now - _LOOKS_BACK_SECONDS, UTC)}
+    connection.execute(text(f"{_CELLS} {_RECONCILE}"), before)
+    connection.execute(text(f"{_CELLS} {_UNCERTAIN}"), before)
+    connection.execute(
+        text("DELETE FROM witness WHERE reconciled AND uncertain = 0 AND second < :old"), {"old": now - 86_400}
+    )
+
+
+def prune(connection: Connection, *, before: datetime) -> int:
+    """Fold the chunks accepted before an instant into daily sums. Returns how many chunk rows went."""
+    return connection.execute(text(_PRUNE), {"before": before}).rowcount
+
+
+_CELLS = (
+    "WITH settled AS (SELECT acceptor, accepted_second AS second, sum(events) AS events FROM chunks "
+    "WHERE (acceptor, accepted_second) IN (SELECT acceptor, accepted_second FROM chunks WHERE settled_at >= :since "
+    "UNION SELECT acceptor, second FROM witness WHERE NOT reconciled) AND accepted_second < :before GROUP BY 1, 2)"
+)
+_RECONCILE = (
+    "UPDATE witness w SET reconciled = true FROM settled s "
+    "WHERE NOT w.reconciled AND s.acceptor = w.acceptor AND s.second = w.second AND s.events >= w.events"
+)
+_UNCERTAIN = (
+    "INSERT INTO witness AS w (acceptor, second, events, reconciled, uncertain) "
+    "SELECT s.acceptor, s.second, 0, true, s.events FROM settled s WHERE s.events > 0 "
+    "ON CONFLICT (acceptor, second) DO UPDATE SET uncertain = greatest(EXCLUDED.uncertain - w.events, 0) "
+    "WHERE w.uncertain <> greatest(EXCLUDED.uncertain - w.events, 0)"
+)
+_PRUNE = (
+    "WITH gone AS (DELETE FROM chunks WHERE accepted_at < :before AND NOT EXISTS "
+    "(SELECT FROM dead_letters d WHERE d.chunk_id = chunks.chunk_id) RETURNING accepted_at, judged, duplicates, dead) "
+    "INSERT INTO ledger_pruned AS kept (day, judged, duplicates, dead) "
+    "SELECT date_trunc('day', accepted_at), sum(judged), sum(duplicates), sum(dead) FROM gone GROUP BY 1 "
+    "ON CONFLICT (day) DO UPDATE SET judged = kept.judged + EXCLUDED.judged, "
+    "duplicates = kept.duplicates + EXCLUDED.duplicates, dead = kept.dead + EXCLUDED.dead"
+)
+
+
+def _settled(connection: Connection, until: datetime) -> tuple[int, int, int]:
+    row = connection.execute(
+        text(
+            "SELECT sum(judged), sum(duplicates), sum(dead) FROM ("
+            "SELECT judged, duplicates, dead FROM chunks WHERE accepted_at <= :until "
+            "UNION ALL SELECT judged, duplicates, dead FROM ledger_pruned) AS counted"
+        ),
+        {"until": until},
+    ).one()
+    judged, duplicates, dead = (int(value or 0) for value in row)
+    return judged, duplicates, dead
+
+
+def _settled_ids(connection: Connection, chunk_ids: Sequence[str]) -> set[str]:
+    if not chunk_ids:
+        return set()
+    found = connection.execute(text("SELECT chunk_id FROM chunks WHERE chunk_id = ANY(:ids)"), {"ids": list(chunk_ids)})
+    return set(found.scalars())
+
+
+def _witnessed(connection: Connection, opened: Iterable[OpenChunk], now: int) -> tuple[int, int]:
+    """Return how many acknowledged events are nowhere, and how many settled ones nobody reported."""
+    cells = connection.execute(
+        text(
+            "SELECT w.acceptor, w.second, w.events - coalesce((SELECT sum(c.events) FROM chunks c "
+            "WHERE c.acceptor = w.acceptor AND c.accepted_second = w.second), 0) "
+            "FROM witness w WHERE NOT w.reconciled AND w.second < :before"
+        ),
+        {"before": now - _REPORTED_AFTER_SECONDS},
+    )
+    waiting: Counter[tuple[str, int]] = Counter()
+    for chunk in opened:
+        waiting[chunk.acceptor, chunk.stamp // 1_000_000] += chunk.weight
+    missing = sum(max(0, int(lacking) - waiting[acceptor, second]) for acceptor, second, lacking in cells)
+    uncertain = connection.execute(text("SELECT coalesce(sum(uncertain), 0) FROM witness")).scalar_one()
+    return missing, int(uncertain)

@@ -1,0 +1,80 @@
+"""Receipts: was it looked at, when, and by which rule set?"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from pipeline.ids import EventId
+from pipeline.journal import Journal
+from pipeline.storage import dead_letters
+from pipeline.storage._engine import transaction
+
+
+class ReceiptState(StrEnum):
+    """What became of an event."""
+
+    IN_FLIGHT = "in_flight"
+    JUDGED = "judged"
+    DUPLICATE = "duplicate"
+    DEAD_LETTER = "dead_letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to "was it looked at?"; times are RFC 3339, null where not yet."""
+
+    event_id: str
+    state: ReceiptState
+    accepted_at: str | None
+    judged_at: str | None = None
+    rule_set: str | None = None
+    error: str | None = None
+
+
+def find(engine: Engine, journal: Journal, event: EventId) -> Receipt | None:
+    """Return an event's receipt, or None when it was never accepted.
+
+    The chunk's row answers, not the event's, so a receipt outlives retention and deletion.
+
+    Raises:
+        JournalUnavailable, StorageUnavailable: what would know is away.
+    """
+    (open_chunk,) = journal.chunk_events([event.chunk.hex])
+    with transaction(engine) as connection:
+        settled = _settled(connection, event)
+    if settled is not None:
+        return settled
+    if open_chunk is None or event.position >= open_chunk[0]:
+        return None
+    return Receipt(str(event), ReceiptState.IN_FLIGHT, _iso(datetime.fromtimestamp(open_chunk[1] / 1e6, UTC)))
+
+
+def _settled(connection: Connection, event: EventId) -> Receipt | None:
+    chunk = _chunk(connection, event.chunk.hex)
+    if chunk is None or event.position >= chunk["events"]:
+        return None
+    accepted_at = _iso(chunk["accepted_at"])
+    letter = dead_letters.find(connection, event) if chunk["dead"] else None
+    if letter is not None:
+        return Receipt(str(event), ReceiptState.DEAD_LETTER, accepted_at, error=letter.error)
+    judge = _rerun(connection, event) if chunk["dead"] else chunk
+    return Receipt(str(event), ReceiptState.JUDGED, accepted_at, _iso(judge["settled_at"]), judge["rule_set"])
+
+
+def _chunk(connection: Connection, chunk_id: str) -> dict[str, Any] | None:
+    query = "SELECT events, dead, accepted_at, settled_at, rule_set FROM chunks WHERE chunk_id = :chunk"
+    row = connection.execute(text(query), {"chunk": chunk_id}).mappings().first()
+    return None if row is None else dict(row)
+
+
+def _rerun(connection: Connection, event: EventId) -> dict[str, Any]:
+    query = "SELECT settled_at, rule_set FROM chunks WHERE chunk_id LIKE :reruns AND judged > 0"
+    row = connection.execute(text(query), {"reruns": f"{event}~%"}).mappings().first()
+    return {"settled_at": None, "rule_set": None} if row is None else dict(row)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

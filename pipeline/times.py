@@ -1,0 +1,51 @@
+"""Timestamps of events: RFC 3339 as clients write it."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d\d):(\d\d))?", re.ASCII
+)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+class InvalidTimestamp(ValueError):
+    """The text is no RFC 3339 timestamp."""
+
+
+class OutOfRange(InvalidTimestamp):
+    """The timestamp lies outside the years that this system keeps."""
+
+
+def occurred_at(text: str) -> datetime:
+    """Return the instant a timestamp names, in UTC; without an offset it is read as UTC.
+
+    A leap second (``:60``) is the last second of its minute, since no clock here knows another. Digits behind the
+    microseconds are dropped.
+
+    Raises:
+        InvalidTimestamp: the text is no RFC 3339 date and time.
+        OutOfRange: it lies before 1970 or after 2099.
+    """
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise InvalidTimestamp
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    micros = int((found[7] or "")[:6].ljust(6, "0"))
+    try:
+        zone = timezone(_offset(found[9], int(found[10]), int(found[11]))) if found[9] else UTC
+        instant = datetime(year, month, day, hour, minute, min(second, 59) if second <= 60 else second, micros, zone)  # noqa: PLR2004
+        instant = instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidTimestamp from error
+    if not EARLIEST <= instant < LATEST:
+        raise OutOfRange
+    return instant
+
+
+def _offset(sign: str, hours: int, minutes: int) -> timedelta:
+    if hours > 23 or minutes > 59:  # noqa: PLR2004 - as RFC 3339 section 5.6 bounds them
+        raise InvalidTimestamp
+    span = timedelta(hours=hours, minutes=minutes)
+    return -span if sign == "-" else span

@@ -1,0 +1,157 @@
+"""The supervisor: what ends is started again, and whatever ends it, nothing is left behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.output import Console
+from deploy.process import ProcessSpec
+from deploy.state import Home, Running, start_time
+from deploy.supervise import Supervisor
+from tests import servers
+
+_PATIENCE = 10.0
+_SCRIPT = Path(__file__).with_name("stack.py")
+_ROOT = Path(__file__).parents[3]
+_FORKING = "signal.SIG_IGN"
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    """Give a data folder with blanks in its path."""
+    with servers.temporary_folder() as folder:
+        yield Home(folder / "a home")
+
+
+@pytest.fixture
+def launcher(home: Home) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a running launcher of the small stack, with everything in it started."""
+    process = subprocess.Popen(
+        [sys.executable, str(_SCRIPT), str(home.path)], env={**os.environ, "PYTHONPATH": str(_ROOT)}
+    )
+    wanted = {"stack.py": 1, "guard.py": 1, _FORKING: 2, "valkey-server": 1, "postgres: checkpointer": 1}
+    eventually(lambda: all(len(named(home, program)) == count for program, count in wanted.items()))
+    yield process
+    process.kill()
+    process.wait()
+    eventually(lambda: not home.holders())
+
+
+def eventually(happens: Callable[[], object]) -> None:
+    """Wait for something to become true, and fail when it does not."""
+    until = time.monotonic() + _PATIENCE
+    while not happens():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def named(home: Home, program: str) -> list[int]:
+    """Return the stack's processes that run a program."""
+    return [pid for pid in home.holders() if program in command(pid)]
+
+
+def command(pid: int) -> str:
+    """Return a process's program and arguments."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def test_a_stop_leaves_no_process(launcher: subprocess.Popen[bytes], home: Home) -> None:
+    """SIGTERM ends the stack within ten seconds, also a process that does not heed it, and its child."""
+    launcher.terminate()
+
+    assert launcher.wait(_PATIENCE) == 0
+    assert home.holders() == []
+    assert not home.is_locked
+
+
+def test_a_killed_launcher_leaves_no_process(launcher: subprocess.Popen[bytes], home: Home) -> None:
+    """After kill -9 of the launcher every process ends, grandchildren included."""
+    launcher.kill()
+    launcher.wait()
+
+    eventually(lambda: home.holders() == [])
+
+
+def test_a_killed_launcher_whose_guard_was_killed_leaves_no_process(
+    launcher: subprocess.Popen[bytes], home: Home
+) -> None:
+    """A guard that was killed is started again, and knows what the first one knew."""
+    (guard,) = named(home, "guard.py")
+    os.kill(guard, signal.SIGKILL)
+    eventually(lambda: [pid for pid in named(home, "guard.py") if pid != guard])
+    launcher.kill()
+    launcher.wait()
+
+    eventually(lambda: home.holders() == [])
+
+
+@pytest.mark.parametrize("program", ["valkey-server", "bin/postgres", _FORKING])
+def test_a_killed_child_is_healed_without_strays(
+    launcher: subprocess.Popen[bytes], home: Home, program: str
+) -> None:
+    """After kill -9 of a child there are as many processes as before, and none of its old ones."""
+    old = [pid for pid in home.holders() if program in command(pid)]
+    (main,) = [pid for pid in old if parent(pid) == launcher.pid]
+    old += [pid for pid in home.holders() if parent(pid) == main]
+    os.kill(main, signal.SIGKILL)
+
+    eventually(lambda: not set(old) & set(home.holders()))
+    eventually(lambda: [pid for pid in named(home, program) if parent(pid) == launcher.pid])
+
+
+def test_a_second_launcher_leaves_the_first_one_alone(home: Home) -> None:
+    """Only one launcher gets a data folder; once it has let go, the next one does."""
+    home.make()
+    lock = home.lock()
+    assert lock is not None
+    home.announce(Running(os.getpid(), start_time(os.getpid()) or "", "127.0.0.1", "http://x", "http://y"))
+
+    second = subprocess.run(
+        [sys.executable, str(_SCRIPT), str(home.path)],
+        check=False,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+    )
+    home.unlock()
+
+    assert b"already running" in second.stderr
+    assert not home.is_locked
+
+
+def parent(pid: int) -> int:
+    """Return a process's parent."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def test_a_child_that_keeps_failing_stops_a_start(home: Home) -> None:
+    """A child that exits again and again before the stack is ready ends the start, with its last words."""
+
+    async def start() -> str:
+        lock = home.lock()
+        assert lock is not None
+        supervisor = Supervisor(home, lock, Console(), lambda: None)
+        says = ProcessSpec(name="api", argv=("/bin/sh", "-c", "echo no such table; exit 3"), env={}, cwd=Path.cwd())
+        supervisor.add([says], stage=1)
+        failure = await asyncio.wait_for(supervisor.failed, _PATIENCE)
+        await supervisor.stop({})
+        return str(failure)
+
+    home.make()
+    said = asyncio.run(start())
+    home.unlock()
+
+    assert "api keeps failing: exited with status 3" in said
+    assert "no such table" in said

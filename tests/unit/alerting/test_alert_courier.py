@@ -1,0 +1,175 @@
+"""The courier's arithmetic: how long to wait, whom to leave alone, what an answer means."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import ClassVar, Self
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerting.deliver import Courier, Settled, back_off
+from alerting.receivers import Notification, Receiver, ReceiverRejected, ReceiverUnavailable
+from alerting.settings import AlertSettings
+from pipeline.ids import EventId, new_uuid
+from pipeline.storage.alerts import DueAlert, NotificationState, Told
+
+
+class Answering(Receiver):
+    """A receiver that answers by calling a function, and counts."""
+
+    name: ClassVar[str] = "answering"
+
+    def __init__(self, answer: Callable[[], str]) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    @classmethod
+    def from_settings(cls, settings: AlertSettings) -> Self | None:  # noqa: ARG003
+        """Make none: it is only made by hand."""
+        return None
+
+    def tell(self, notification: Notification) -> str:  # noqa: ARG002
+        """Answer."""
+        self.asked += 1
+        return self.answer()
+
+
+def _raising(error: Exception) -> Callable[[], str]:
+    def answer() -> str:
+        raise error
+
+    return answer
+
+
+def _due(attempts: int = 0) -> DueAlert:
+    told = {"answering": Told(NotificationState.WAITING, attempts)} if attempts else {}
+    return DueAlert(
+        alert_id=uuid4(),
+        event_id=EventId(new_uuid(), 0),
+        created_at=datetime.now(UTC),
+        lane="realtime",
+        severity=3,
+        title="T",
+        rule_ids=("r",),
+        user="u",
+        agent="a",
+        tool="t",
+        claim=1,
+        findings=(),
+        findings_total=0,
+        told=told,
+    )
+
+
+def _tell(courier: Courier, *due: DueAlert) -> Settled:
+    whole = Settled()
+    for part in courier.tell(due, give_up_at=float("inf")):
+        whole.notes += part.notes
+        whole.delivered += part.delivered
+        whole.postponed += part.postponed
+    return whole
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.mark.parametrize(("failures", "longest"), [(1, 2), (2, 4), (3, 8), (8, 256), (9, 300), (10_000, 300)])
+def test_waits_double_up_to_five_minutes(failures: int, longest: float) -> None:
+    """Waits double from two seconds to five minutes, and chance shortens them by up to a half."""
+    assert longest == back_off(failures, chance=0)
+    assert longest / 2 == back_off(failures, chance=1)
+
+
+@given(st.integers(1, 10**9), st.floats(0, 1))
+def test_a_wait_is_never_none_nor_endless(failures: int, chance: float) -> None:
+    """Every wait lies between one second and five minutes."""
+    assert 1 <= back_off(failures, chance=chance) <= 300
+
+
+def test_a_success_is_delivered() -> None:
+    """An alert that everybody took leaves the outbox."""
+    due = _due()
+    settled = _tell(Courier({"answering": Answering(lambda: "taken")}, link_base=""), due)
+
+    assert [(NotificationState.SENT, "taken")] == [(note.state, note.reason) for note in settled.notes]
+    assert ([due.alert_id], []) == (settled.delivered, settled.postponed)
+
+
+def test_a_refusal_is_final() -> None:
+    """An alert that was refused leaves the outbox with the reason."""
+    due = _due()
+    settled = _tell(Courier({"answering": Answering(_raising(ReceiverRejected("no")))}, link_base=""), due)
+
+    assert [(NotificationState.REJECTED, "no")] == [(note.state, note.reason) for note in settled.notes]
+    assert ([due.alert_id], []) == (settled.delivered, settled.postponed)
+
+
+def test_a_fault_in_a_receiver_loses_nothing() -> None:
+    """An error that no receiver should raise makes the alert wait, and is no end of the others."""
+    due = _due()
+    settled = _tell(Courier({"answering": Answering(_raising(ZeroDivisionError()))}, link_base=""), due)
+
+    assert ["internal error: ZeroDivisionError"] == [note.reason for note in settled.notes]
+    assert ([], [due.alert_id]) == (settled.delivered, [item.alert_id for item in settled.postponed])
+
+
+def test_an_alerts_own_wait_grows_with_its_own_attempts() -> None:
+    """The fourth failure of one alert waits sixteen times as long as the first."""
+    courier = Courier({"answering": Answering(_raising(ReceiverUnavailable("busy")))}, link_base="", chance=lambda: 0)
+
+    assert [32.0] == [item.seconds for item in _tell(courier, _due(attempts=4)).postponed]
+
+
+def test_a_receiver_rests_longer_each_time_and_is_then_asked_again() -> None:
+    """While it rests, alerts wait without being asked for; a success ends the counting."""
+    clock, receiver = Clock(), Answering(_raising(ReceiverUnavailable("busy")))
+    courier = Courier({"answering": receiver}, link_base="", clock=clock, chance=lambda: 0)
+    _tell(courier, _due())
+    resting = _tell(courier, _due())
+    assert (1, [2.0]) == (receiver.asked, [item.seconds for item in resting.postponed])
+    assert [("busy", False)] == [(note.reason, note.attempted) for note in resting.notes]
+
+    clock.now = 2.0
+    _tell(courier, _due())
+    assert [4.0] == [item.seconds for item in _tell(courier, _due()).postponed]
+    clock.now = 6.0
+    receiver.answer = lambda: "taken"
+    assert 1 == len(_tell(courier, _due()).delivered)
+    assert 3 == receiver.asked
+
+
+def test_failures_side_by_side_count_as_one() -> None:
+    """Eight alerts that fail together let the receiver rest as after one failure."""
+    courier = Courier(
+        {"answering": Answering(_raising(ReceiverUnavailable("busy")))}, link_base="", clock=Clock(), chance=lambda: 0
+    )
+    _tell(courier, *(_due() for _ in range(8)))
+
+    assert [2.0] == [item.seconds for item in _tell(courier, _due()).postponed]
+
+
+@pytest.mark.parametrize(("asked", "waits"), [(0.0, 2.0), (30.0, 30.0), (10**9, 3600.0)])
+def test_a_receiver_may_ask_for_up_to_an_hour(asked: float, waits: float) -> None:
+    """Retry-After lengthens the wait, within reason, and never shortens it."""
+    error = ReceiverUnavailable("busy", retry_after=asked)
+    courier = Courier({"answering": Answering(_raising(error))}, link_base="", clock=Clock(), chance=lambda: 0)
+
+    assert [waits] == [item.seconds for item in _tell(courier, _due()).postponed]
+
+
+def test_nothing_is_begun_when_the_claim_may_be_over() -> None:
+    """A claim that is too old is left to its lease: nothing is told, nothing written."""
+    receiver = Answering(lambda: "taken")
+    courier = Courier({"answering": receiver}, link_base="", clock=lambda: 100.0)
+
+    assert [] == list(courier.tell([_due()], give_up_at=100.0))
+    assert 0 == receiver.asked

@@ -1,0 +1,34 @@
+"""The Celery app of the workers for ``realtime``, ``bulk`` and ``maintenance``, and of the beat."""
+
+from celery.signals import setup_logging
+
+from pipeline.queue import Queue, TaskName, make_celery
+from pipeline.settings import PipeSettings
+from pipeline.telemetry import configure
+
+_settings = PipeSettings()
+app = make_celery(_settings, "workers")
+setup_logging.connect(lambda **_: configure(_settings), weak=False)
+app.conf.include = ["workers.tasks"]
+
+
+def _every(seconds: float, name: TaskName, queue: Queue, *args: str) -> dict[str, object]:
+    # A message that was not taken in time says nothing the next one does not say again.
+    return {
+        "task": name,
+        "schedule": seconds,
+        "args": args,
+        "options": {"queue": str(queue), "expires": max(2.0, seconds * 2)},
+    }
+
+
+app.conf.beat_schedule = {
+    "sweep": _every(1.0, TaskName.SWEEP, Queue.MAINTENANCE),
+    "reconcile": _every(5.0, TaskName.RECONCILE, Queue.MAINTENANCE),
+    "retention": _every(3600.0, TaskName.RETENTION, Queue.MAINTENANCE),
+    "notify": _every(1.0, TaskName.NOTIFY, Queue.ALERTS),
+    "pulse-realtime": _every(3.0, TaskName.PULSE, Queue.REALTIME, Queue.REALTIME),
+    "pulse-bulk": _every(3.0, TaskName.PULSE, Queue.BULK, Queue.BULK),
+    "pulse-maintenance": _every(3.0, TaskName.PULSE, Queue.MAINTENANCE, Queue.MAINTENANCE),
+}
+app.conf.beat_max_loop_interval = 1.0

@@ -1,0 +1,120 @@
+"""What does it mean? Load a chunk, scan it, record it, and hand on: the line that every event goes through."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from secrets import token_hex
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Engine
+
+from detection import Event, Severity, Verdict
+from pipeline.chunk import Chunk, UndecodableChunk, decode
+from pipeline.errors import StorageUnavailable
+from pipeline.ids import ChunkId
+from pipeline.journal import Journal, Leased
+from pipeline.storage import dead_letters, transaction, verdicts
+from pipeline.storage.verdicts import Origin, Summary
+
+
+class Outcome(StrEnum):
+    """How one run over a chunk ended."""
+
+    JUDGED = "judged"
+    DROPPED = "dropped"  # the chunk is gone, or somebody else works on it
+    POSTPONED = "postponed"  # PostgreSQL is away; no attempt is counted
+    FAILED = "failed"  # an attempt is counted
+    DEAD = "dead"
+
+
+class Scans(Protocol):
+    """What judges one event."""
+
+    def scan(self, event: Event) -> Verdict:
+        """Return the verdict."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a worker works with. ``notify`` tells the alert worker that something waits for it."""
+
+    journal: Journal
+    engine: Engine
+    scanner: Scans
+    rule_set: str
+    send_from: Severity
+    notify: Callable[[], None]
+
+
+def run(chunk_id: str, bench: Bench) -> Outcome:
+    """Judge one chunk: lease, scan, record in one transaction, and only then take it out of the journal.
+
+    Raises:
+        JournalUnavailable: Redis is away; the lease runs out by itself.
+    """
+    leased = bench.journal.lease(chunk_id, token_hex(8))
+    if leased is None:
+        return Outcome.DROPPED
+    log = structlog.get_logger().bind(chunk_id=chunk_id)
+    try:
+        outcome, summary = (_bury if leased.exhausted else _judge)(leased, bench)
+    except StorageUnavailable as error:
+        log.warning("chunk_postponed", error=str(error))
+        _make_way(leased, bench)
+        bench.journal.postpone(leased)
+        return Outcome.POSTPONED
+    except Exception as error:  # noqa: BLE001 - whatever a chunk makes happen is that chunk's failed attempt
+        log.error("chunk_failed", attempts=leased.number("attempts") + 1, exc_info=error)
+        bench.journal.fail(leased, f"{type(error).__name__}: {error}")
+        return Outcome.FAILED
+    bench.journal.settle(chunk_id)
+    if summary.to_send:
+        bench.notify()
+    return outcome
+
+
+def _judge(leased: Leased, bench: Bench) -> tuple[Outcome, Summary]:
+    chunk = decode(leased.fields["body"])
+    found = [bench.scanner.scan(item.event) for item in chunk.events]
+    origin = _origin(leased, chunk)
+    with transaction(bench.engine) as connection:
+        summary = verdicts.record(
+            connection, origin, chunk, found, rule_set=bench.rule_set, send_from=bench.send_from
+        )
+    return Outcome.JUDGED, summary
+
+
+def _bury(leased: Leased, bench: Bench) -> tuple[Outcome, Summary]:
+    attempts = leased.number("attempts")
+    error = leased.text("error") or "the worker died each time, without a word"
+    try:
+        chunk = decode(leased.fields["body"])
+    except UndecodableChunk as reason:
+        with transaction(bench.engine) as connection:
+            recorded = dead_letters.bury_undecodable(
+                connection, _origin(leased, None), leased.fields["body"],
+                events=leased.number("events"), attempts=attempts, error=f"UndecodableChunk: {reason}",
+            )  # fmt: skip
+        return Outcome.DEAD, Summary(recorded)
+    with transaction(bench.engine) as connection:
+        recorded = dead_letters.bury(connection, _origin(leased, chunk), chunk, attempts=attempts, error=error)
+    structlog.get_logger().error("chunk_dead", chunk_id=leased.entry_id, events=len(chunk.events), error=error)
+    return Outcome.DEAD, Summary(recorded)
+
+
+def _origin(leased: Leased, chunk: Chunk | None) -> Origin:
+    accepted_at = datetime.fromtimestamp(leased.number("at") / 1e6, UTC)
+    upload_id = leased.text("upload") or (chunk.upload_id if chunk else None) or None
+    return Origin(ChunkId.parse(leased.entry_id), leased.text("lane"), accepted_at, leased.text("acceptor"), upload_id)
+
+
+def _make_way(leased: Leased, bench: Bench) -> None:
+    # A worker frozen in the middle of its transaction holds the chunk's lock, and no time-out of PostgreSQL ends it.
+    try:
+        if ended := verdicts.evict_blocker(bench.engine, leased.entry_id):
+            structlog.get_logger().warning("blocker_ended", chunk_id=leased.entry_id, backends=ended)
+    except StorageUnavailable:
+        return

@@ -1,0 +1,215 @@
+"""Finds the records of a JSON file one after the other, in constant memory, and knows at which byte each stands.
+
+Only the structure is looked at here: strings, brackets, commas. Whether a record's inside is JSON is the decoder's to
+say; a fault of the structure ends the file, and names its byte.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_PIECE = 1 << 18
+_BLANK = re.compile(rb"[ \t\r\n]*+")
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|' + _STRING + rb")*+\}", re.DOTALL)
+_NEXT = re.compile(rb'["{}\[\]]')
+_IN_STRING = re.compile(rb'["\\]')
+_SCALAR = re.compile(rb"[^,\]}\s\[{\"]++")
+
+
+class Fault(ValueError):
+    """The file stops being an array of records at a byte."""
+
+    def __init__(self, offset: int, detail: str) -> None:
+        super().__init__(detail)
+        self.offset, self.detail = offset, detail
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRecord:
+    """One record: its first byte, the byte behind it, and its bytes; None where it is too large to hold."""
+
+    start: int
+    end: int
+    raw: bytes | None
+
+
+class Records:
+    """The records of a file from a checkpoint on.
+
+    A checkpoint is 0, or the byte behind a record. What is found depends on the file and the checkpoint only, so a
+    second reader finds the same.
+    """
+
+    def __init__(self, file: BinaryIO, *, checkpoint: int, most: int) -> None:
+        """Read from ``checkpoint`` on; a record of more than ``most`` bytes is passed over without being held."""
+        self._file, self._most = file, most
+        self._is_array, begin = _opening(file)
+        self._first = checkpoint == 0
+        file.seek(begin if self._first else checkpoint)
+        self._base = file.tell()
+        self._buffer, self._at, self._ended = b"", 0, False
+
+    @property
+    def offset(self) -> int:
+        """The byte that is read next."""
+        return self._base + self._at
+
+    def __iter__(self) -> Iterator[FoundRecord]:
+        """Yield the records; ends behind the last one.
+
+        Raises:
+            Fault: the structure breaks; records before it were yielded.
+        """
+        while self._to_next():
+            yield self._record()
+
+    def _to_next(self) -> bool:
+        here = self._peek()
+        if not self._is_array:
+            if self._first:
+                self._first = False
+                return True
+            if here:
+                raise Fault(self.offset, "something stands behind the one object of the file")
+            return False
+        if self._first and here == b"[":
+            self._at += 1
+            here = self._peek()
+            self._first = False
+            if here != b"]":
+                return self._must_go_on(here)
+        elif here == b",":
+            self._at += 1
+            return self._must_go_on(self._peek())
+        if here == b"]":
+            self._at += 1
+            if self._peek():
+                raise Fault(self.offset, "something stands behind the end of the array")
+            return False
+        if not here:
+            raise Fault(self.offset, "the file ends in the middle of the array")
+        raise Fault(self.offset, "a comma or ] is missing between two records")
+
+    def _must_go_on(self, here: bytes) -> bool:
+        if not here:
+            raise Fault(self.offset, "the file ends in the middle of the array")
+        if here in b",]}:":
+            raise Fault(self.offset, f"a record was expected, and this is {here.decode()}")
+        return True
+
+    def _record(self) -> FoundRecord:
+        start = self.offset
+        end = self._flat_end()
+        if end is None:
+            end = self._walked_end()
+        if end is None:
+            self._pass_over()
+            return FoundRecord(start, self.offset, None)
+        raw = self._buffer[self._at : end]
+        self._at = end
+        return FoundRecord(start, self.offset, raw)
+
+    def _flat_end(self) -> int | None:
+        found = _FLAT.match(self._buffer, self._at)
+        return found.end() if found else None
+
+    def _walked_end(self) -> int | None:
+        """Return where the record ends in the buffer, reading on as needed; None when it is too large to hold."""
+        walk = _Walk()
+        at = self._at
+        while True:
+            at = walk.through(self._buffer, at, ended=self._ended)
+            if walk.done:
+                return at
+            if self._ended:
+                raise Fault(self._base + len(self._buffer), "the file ends in the middle of a record")
+            if len(self._buffer) - self._at > self._most + _PIECE:
+                return None
+            at -= self._more()
+
+    def _pass_over(self) -> None:
+        walk = _Walk()
+        while True:
+            self._at = walk.through(self._buffer, self._at, ended=self._ended)
+            if walk.done:
+                return
+            if self._ended:
+                raise Fault(self.offset, "the file ends in the middle of a record")
+            self._more()
+
+    def _peek(self) -> bytes:
+        while True:
+            self._at = _BLANK.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._buffer) or self._ended:
+                return self._buffer[self._at : self._at + 1]
+            self._more()
+
+    def _more(self) -> int:
+        """Read on, forgetting what was passed. Returns by how much positions in the buffer moved."""
+        passed = self._at
+        piece = self._file.read(_PIECE)
+        self._ended = not piece
+        self._base += passed
+        self._buffer, self._at = self._buffer[passed:] + piece, 0
+        return passed
+
+
+class _Walk:
+    """Walks through one JSON value, piece by piece, without recursion."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._depth, self._in_string, self._begun = 0, False, False
+
+    def through(self, data: bytes, at: int, *, ended: bool) -> int:
+        """Walk as far as the data goes. Returns the position reached; ``done`` says whether the value ends there."""
+        while not self.done:
+            if self._in_string:
+                found = _IN_STRING.search(data, at)
+                if found is None:
+                    return len(data)
+                if found[0] == b"\\":
+                    if found.end() >= len(data) and not ended:
+                        return found.start()
+                    at = found.end() + 1
+                    continue
+                self._in_string, at = False, found.end()
+                self.done = self._depth == 0
+                continue
+            if self._depth == 0 and not self._begun and data[at : at + 1] not in (b"{", b"[", b'"'):
+                return self._scalar(data, at, ended=ended)
+            found = _NEXT.search(data, at)
+            if found is None:
+                return len(data)
+            at = found.end()
+            self._begun = True
+            if found[0] == b'"':
+                self._in_string = True
+            elif found[0] in b"{[":
+                self._depth += 1
+            else:
+                self._depth -= 1
+                self.done = self._depth <= 0
+        return at
+
+    def _scalar(self, data: bytes, at: int, *, ended: bool) -> int:
+        found = _SCALAR.match(data, at)
+        end = found.end() if found else at
+        self.done = ended or end < len(data)
+        return max(end, at + 1) if self.done else at
+
+
+def _opening(file: BinaryIO) -> tuple[bool, int]:
+    """Return whether the file holds an array, and where its first character stands."""
+    file.seek(0)
+    begin = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
+    file.seek(begin)
+    while piece := file.read(_PIECE):
+        blank = _BLANK.match(piece).end()  # type: ignore[union-attr]
+        if blank < len(piece):
+            return piece[blank : blank + 1] == b"[", begin + blank
+        begin += blank
+    return False, begin
