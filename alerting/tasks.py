@@ -1,39 +1,72 @@
-"""The alert worker's tasks. A message only says that something may be due; what is due stands in the outbox."""
+"""The alert worker's task. A message only says that something may be due; what is due stands in the outbox."""
 
+import time
 from functools import cache
 
 import structlog
 from celery import Celery
-from sqlalchemy import Engine
 
 from alerting import notify
 from alerting.deliver import Courier
 from alerting.receivers import configured
 from alerting.settings import AlertSettings
-from pipeline.errors import QueueUnavailable, StorageUnavailable
+from pipeline import health
+from pipeline.errors import JournalUnavailable, QueueUnavailable, StorageUnavailable
+from pipeline.journal import connect
 from pipeline.queue import Queue, TaskName, wake
 from pipeline.settings import PipeSettings
 from pipeline.storage import make_engine
 
 _TIME_LIMIT = 20  # a slice, the longest attempt begun at its end, and the notes
+_PULSE_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
+class AlertWorker:
+    """What one alert worker process works with, made when its first task arrives."""
+
+    def __init__(self, pipe: PipeSettings, settings: AlertSettings) -> None:
+        receivers = configured(settings)
+        self._redis = connect(pipe.redis_url.get_secret_value())
+        self._engine = make_engine(pipe.database_url.get_secret_value(), application="sentinel-alerts")
+        self._courier = Courier(receivers, link_base=settings.link_base())
+        self._side_by_side = settings.alert_concurrency
+        self._pulsed = -_PULSE_SECONDS
+        log.info("receivers_ready", receivers=sorted(receivers))
+
+    def pulse(self) -> None:
+        """Give a sign of life, once a second at most."""
+        now = time.monotonic()
+        if now - self._pulsed < _PULSE_SECONDS:
+            return
+        try:
+            health.pulse(self._redis, Queue.ALERTS)
+        except JournalUnavailable as error:
+            log.warning("pulse_missed", reason=str(error))
+        else:
+            self._pulsed = now
+
+    def tell(self) -> notify.SliceEnd:
+        """Tell what is due, for one slice.
+
+        Raises:
+            StorageUnavailable: PostgreSQL is away.
+        """
+        return notify.run(self._engine, self._courier, side_by_side=self._side_by_side)
+
+
 def register(app: Celery, pipe: PipeSettings, settings: AlertSettings) -> None:
-    """Give the app its tasks. Connections and threads are made at the first one, in the process that runs it."""
+    """Give the app its task."""
 
     @cache
-    def equipment() -> tuple[Engine, Courier]:
-        engine = make_engine(pipe.database_url.get_secret_value(), application="sentinel-alerts")
-        receivers = configured(settings)
-        log.info("receivers_ready", receivers=sorted(receivers))
-        return engine, Courier(receivers, link_base=settings.link_base())
+    def worker() -> AlertWorker:
+        return AlertWorker(pipe, settings)
 
     def tell_due_alerts() -> None:
-        engine, courier = equipment()
+        worker().pulse()
         try:
-            end = notify.run(engine, courier, side_by_side=settings.alert_concurrency)
+            end = worker().tell()
         except StorageUnavailable as error:
             log.warning("alerts_deferred", reason=str(error))
             return

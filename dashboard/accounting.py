@@ -24,9 +24,7 @@ from pipeline.storage.dead_letters import DeadLetter
 def make_router(state: DashboardState) -> APIRouter:
     """Return the routes of the accounts."""
     router = APIRouter(tags=["Accounts"])
-    journal = Journal(
-        state.redis, lease_seconds=state.settings.lease_seconds, max_attempts=state.settings.max_attempts
-    )
+    journal = Journal(state.redis, lease_seconds=state.settings.lease_seconds, max_attempts=state.settings.max_attempts)
     celery = make_celery(state.settings, "dashboard")
 
     @router.get("/api/receipts/{event_id}", summary="Was it looked at?")
@@ -69,9 +67,7 @@ def make_router(state: DashboardState) -> APIRouter:
 
 def _add_dead_letters(router: APIRouter, state: DashboardState, journal: Journal, celery: Celery) -> None:
     @router.get("/api/dead-letters", summary="Events that failed every attempt")
-    def get_dead_letters(
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
-    ) -> Response:
+    def get_dead_letters(limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None) -> Response:
         """Return dead letters, newest first, with their errors."""
         with transaction(state.engine) as connection:
             found = dead_letters.listing(connection, limit=limit, before=_position(cursor))

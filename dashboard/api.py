@@ -105,9 +105,7 @@ class Endpoints:
         span, limit = read_range(given, datetime.now(UTC)), read_limit(given, usual=20)
         with reading.snapshot(self._state.engine) as connection:
             buckets = stats.series(connection, span.start, span.end, span.width)
-            tops = {
-                name: stats.top(connection, name, span.start, span.end, limit=limit) for name in stats.DIMENSIONS
-            }
+            tops = {name: stats.top(connection, name, span.start, span.end, limit=limit) for name in stats.DIMENSIONS}
         by_severity = total_by_severity(buckets)
         return answer(
             {
@@ -167,7 +165,7 @@ def read_alert_terms(given: Mapping[str, str]) -> AlertTerms:
             min_severity=read_severity(given["min_severity"]) if given.get("min_severity") else None,
             since=read_time(given["from"]) if given.get("from") else None,
             until=read_time(given["to"]) if given.get("to") else None,
-            **{name: given[name].replace("\0", "\ufffd") for name in ("user", "agent", "tool", "rule") if given.get(name)},
+            **{name: given[name] for name in ("user", "agent", "tool", "rule") if given.get(name)},
         )
     except ValueError as error:
         raise Problem(422, "Unreadable filter", str(error)) from error

@@ -162,8 +162,7 @@ def _read(key: str, text: str) -> Value:
             raise ValueError(message)
         case "upload_id" | "batch_id":
             return _read_id(key, text)
-    # PostgreSQL holds no NUL; what is stored has U+FFFD in its place.
-    return text.replace("\0", "\ufffd")
+    return text
 
 
 def _read_id(key: str, text: str) -> Value:

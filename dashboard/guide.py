@@ -79,11 +79,15 @@ def curl(base_url: str) -> str:
 
 def criteria(rules: Iterable[Rule]) -> Mapping[str, Sequence[Criterion]]:
     """Return what flags an event, by the kind of thing it is; every rule in force is in it once."""
-    groups: dict[str, dict[str, list[Rule]]] = {_TOOLS: {}, _KEYWORDS: {}, _SIZES: {}, _INJECTIONS: {}}
-    for rule in rules:
+    groups: dict[str, dict[str, list[Rule]]] = {
+        _TOOLS: {}, _KEYWORDS: {}, _SIZES: {}, _INJECTIONS: {text: [] for text in _ATTEMPTS.values()},
+    }  # fmt: skip
+    # In the order in which their authors wrote them down.
+    for rule in sorted(rules, key=lambda rule: rule.place()):
         group, text = _criterion(rule)
         groups[group].setdefault(text, []).append(rule)
-    return {name: [Criterion(text, found) for text, found in lines.items()] for name, lines in groups.items() if lines}
+    found = {name: [Criterion(text, of) for text, of in lines.items() if of] for name, lines in groups.items()}
+    return {name: lines for name, lines in found.items() if lines}
 
 
 def _criterion(rule: Rule) -> tuple[str, str]:

@@ -59,7 +59,8 @@ def read_range(parameters: Mapping[str, str], now: datetime) -> TimeRange:
     since, until = parameters.get("from"), parameters.get("to")
     if since or until:
         try:
-            end = read_time(until) if until else now
+            # Nothing was accepted in times to come; there is no sense in drawing them.
+            end = min(read_time(until), now + _DAY) if until else now
             start = read_time(since) if since else end - PRESETS[DEFAULT][1]
         except (ValueError, OverflowError) as error:
             raise Problem(422, "Unreadable time", str(error)) from error

@@ -120,7 +120,9 @@ class Pages:
             verdict=found,
             short=_shown(found, long=False),
             long=_shown(found, long=True),
-            whole_field={name: [f for f in found.findings if f.field == name and f.start is None] for name in _LONG_FIELDS},
+            whole_field={
+                name: [f for f in found.findings if f.field == name and f.start is None] for name in _LONG_FIELDS
+            },
             known_rules=self._rules,
             filters=Filters(()),
             earlier=earlier,
@@ -218,4 +220,3 @@ def _range_links(span: TimeRange, *, flagged_only: bool) -> Mapping[str, str]:
 
 def _range_query(span: TimeRange) -> str:
     return f"range={span.name}" if span.name else span.query
-

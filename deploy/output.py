@@ -1,5 +1,7 @@
 """What the children say: everything goes to a bounded file for each, and what needs a person to the console."""
 
+import math
+import os
 import re
 import sys
 import time
@@ -14,6 +16,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LOUD = re.compile(r"\b(warning|error|critical|fatal|panic)\b", re.IGNORECASE)
 _LOUD_WITHIN = 100
 _ALERT = "ALERT "
+_ALERTS_SHOWN = 20
+_WINDOW_SECONDS = 10.0
 # What the servers warn of on every start of an ordinary machine; it stays in their log files.
 _KNOWN = ("Memory overcommit must be enabled",)
 
@@ -21,23 +25,38 @@ _KNOWN = ("Memory overcommit must be enabled",)
 class Console:
     """The launcher's terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, alerts_url: str = "") -> None:
+        """Begin with everything quiet but what needs a person; floods of alerts point to ``alerts_url``."""
         self.quiet = False
+        self._alerts_url = alerts_url
+        self._window = -math.inf
+        self._alerts = 0
 
     def say(self, text: str) -> None:
         """Print a line of the launcher's own."""
         # A terminal that went away must not take the stack with it.
         try:
-            print(text, flush=True)  # noqa: T201 - the launcher's terminal is where this belongs
+            print(text, flush=True)
         except OSError:
-            sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115, PTH123 - kept for the whole run
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - kept for the whole run
 
     def show(self, name: str, line: str) -> None:
         """Print a child's line if somebody should see it now."""
         if line.startswith(_ALERT):
-            self.say(line)
+            self._alert(line)
         elif not self.quiet and _LOUD.search(line[:_LOUD_WITHIN]) and not any(known in line for known in _KNOWN):
             self.say(f"{name:<11} | {line}")
+
+    def _alert(self, line: str) -> None:
+        # A file of a million events can hold a million alerts; a terminal that scrolls without end tells nothing.
+        now = time.monotonic()
+        if now - self._window > _WINDOW_SECONDS:
+            self._window, self._alerts = now, 0
+        self._alerts += 1
+        if self._alerts <= _ALERTS_SHOWN:
+            self.say(line)
+        elif self._alerts == _ALERTS_SHOWN + 1:
+            self.say(f"{_ALERT}… and more: {self._alerts_url}")
 
 
 class ServiceLog:
@@ -48,6 +67,7 @@ class ServiceLog:
     """
 
     def __init__(self, name: str, folder: Path, console: Console, *, loud: bool = False) -> None:
+        """Begin a log; its file is made with the first line."""
         self.loud = loud
         self.path = folder / f"{name}.log"
         self.last: deque[str] = deque(maxlen=_LAST_LINES)

@@ -108,7 +108,7 @@ def _wait_for_our_own(url: str) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - the launcher reads it
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

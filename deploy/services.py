@@ -11,7 +11,7 @@ from deploy.settings import LauncherSettings
 from deploy.state import Home, Remembered
 
 _ROOT = Path(__file__).resolve().parent.parent
-_BULK_NICE = 5
+_NICE = 5  # for what nobody waits for
 _FLOWER_TASKS = 2_000
 _LEAN = ("--without-gossip", "--without-mingle")
 
@@ -45,11 +45,16 @@ class Place:
         }
 
 
+def newest_schema() -> str:
+    """Return the name of the newest migration, without loading anything."""
+    return max(path.stem for path in (_ROOT / "pipeline" / "migrations" / "versions").glob("[0-9]*.py"))
+
+
 def processes(place: Place) -> dict[int, list[ProcessSpec]]:
     """Return the processes by stage; the workers outlive those that give them work."""
     workers = [
         _worker(place, "realtime", "workers.app", "-P", "prefork", "-c", "1"),
-        _worker(place, "bulk", "workers.app", "-P", "prefork", "-c", "1", nice=_BULK_NICE),
+        _worker(place, "bulk", "workers.app", "-P", "prefork", "-c", "1", nice=_NICE),
         _worker(place, "alerts", "alerting.app", "-P", "solo"),
         _worker(place, "maintenance", "workers.app", "-P", "solo"),
     ]
@@ -72,7 +77,20 @@ def _api(place: Place) -> ProcessSpec:
 
 def _worker(place: Place, queue: str, app: str, *pool: str, nice: int = 0) -> ProcessSpec:
     return _python(
-        place, queue, "celery", "--quiet", "-A", app, "worker", "-Q", queue, "-n", f"{queue}@%h", *pool, *_LEAN, nice=nice
+        place,
+        queue,
+        "celery",
+        "--quiet",
+        "-A",
+        app,
+        "worker",
+        "-Q",
+        queue,
+        "-n",
+        f"{queue}@%h",
+        *pool,
+        *_LEAN,
+        nice=nice,
     )
 
 
@@ -80,7 +98,9 @@ def _beat(place: Place) -> ProcessSpec:
     folder = place.home.path / "beat"
     folder.mkdir(mode=0o700, exist_ok=True)
     schedule = str(folder / "schedule")
-    return _python(place, "beat", "celery", "--quiet", "-A", "workers.app", "beat", "--schedule", schedule, "--pidfile=")
+    return _python(
+        place, "beat", "celery", "--quiet", "-A", "workers.app", "beat", "--schedule", schedule, "--pidfile="
+    )
 
 
 def _flower(place: Place) -> ProcessSpec:
@@ -93,6 +113,7 @@ def _flower(place: Place) -> ProcessSpec:
             "FLOWER_READ_ONLY": "true",
             "FLOWER_MAX_TASKS": str(_FLOWER_TASKS),
         },
+        nice=_NICE,
     )  # fmt: skip
 
 

@@ -17,12 +17,13 @@ _CLEAN_UP_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Remembered:
-    """What stays the same from start to start: ports, and credentials made once."""
+    """What stays the same from start to start: ports, credentials made once, and the schema that was brought about."""
 
     valkey_port: int | None = None
     postgres_port: int | None = None
     valkey_password: str = field(default_factory=lambda: secrets.token_hex(24))
     postgres_password: str = field(default_factory=lambda: secrets.token_hex(24))
+    schema: str | None = None
     flower_user: str = "sentinel"
     flower_password: str = field(default_factory=lambda: secrets.token_hex(12))
 

@@ -107,7 +107,8 @@ def _show_rejections(connection: httpx2.Client, status_url: str) -> None:
     if response.status_code == _OK:
         page = response.json()
         client.show_errors(page["items"] if isinstance(page, dict) else page)
-    typer.echo(f"The rejected records, to be corrected and uploaded again: {status_url}/rejected.json", err=True)
+    address = connection.base_url.join(f"{status_url}/rejected.json")
+    typer.echo(f"The rejected records, to be corrected and uploaded again: {address}", err=True)
 
 
 def _tell(line: str) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from detection.compiler import RuleSet, compile_rules
 from detection.errors import RuleError, RuleErrors
 from detection.event import Event
@@ -31,9 +33,9 @@ def load_rule_set(*folders: Path) -> RuleSet:
 def admit(paths: Iterable[Path]) -> tuple[RuleSet, list[RuleError]]:
     """Return the rules of those files and folders that nothing is wrong with, and all that is wrong with the others."""
     errors: list[RuleError] = []
-    read = load_packs(paths, errors)
+    read, sound = load_packs(paths, errors)
     # A rule that a linter refused can still be tried, so that its author is told everything in one go.
-    rule_set, refused = compile_rules({rule.id: rule for rule in reversed(read)}.values())
+    rule_set, refused = compile_rules({rule.id: rule for rule in reversed(sound)}.values())
     errors.extend([*lint(read), *refused, *failing_tests(rule_set)])
     return rule_set, errors
 
@@ -41,10 +43,10 @@ def admit(paths: Iterable[Path]) -> tuple[RuleSet, list[RuleError]]:
 def failing_tests(rule_set: RuleSet) -> Iterator[RuleError]:
     """Name every test of a rule that does not come out as the rule says."""
     scanner = Scanner(rule_set)
-    blank = dict.fromkeys(("timestamp", "user", "agent", "tool", "prompt", "response"), "")
+    blank = Event(timestamp="", user="", agent="", tool="", prompt="", response="")
     for rule in rule_set.rules:
         for test in rule.tests:
-            verdict = scanner.scan(Event(**{**blank, **test.fields}))
+            verdict = scanner.scan(msgspec.structs.replace(blank, **test.fields))
             found = [finding for finding in verdict.findings if finding.rule_id == rule.id]
             if test.attack and not found:
                 yield RuleError("failing-test", test.at, f"{rule.id} does not match this attack")

@@ -4,15 +4,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from importlib.metadata import version
 
 import hyperscan
 
 from detection.errors import RuleError
-from detection.matchers import FieldMatcher, TextMatcher, matchers
+from detection.matchers import FieldMatcher, TextMatcher, database, matchers
 from detection.rule import FIELDS, Pattern, Rule
 
-ENGINE = f"1/{hyperscan.__version__}"
+ENGINE = f"1/{version('hyperscan')}"
 """What, besides the rules, decides a verdict. A change of meaning in the engine raises the first number."""
 
 
@@ -80,19 +80,10 @@ def _compiles(rule: Rule, errors: list[RuleError]) -> bool:
             if not isinstance(matcher, TextMatcher):
                 continue
             try:
-                _database((matcher.expression(str(value)),), matcher.flags)
+                database((matcher.expression(str(value)),), matcher.flags)
             except hyperscan.error as error:
                 errors.append(RuleError("refused-pattern", rule.place("patterns", pattern.name, index), str(error)))
     return len(errors) == before
-
-
-@lru_cache(maxsize=None)
-def _database(expressions: tuple[bytes, ...], flags: int) -> hyperscan.Database:
-    """Return a database that reports each expression at most once per text, by its position; equal fields share it."""
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    ids, each = list(range(len(expressions))), [flags | hyperscan.HS_FLAG_SINGLEMATCH] * len(expressions)
-    database.compile(expressions=list(expressions), ids=ids, elements=len(expressions), flags=each)
-    return database
 
 
 def _plan(field: str, rules: Sequence[Rule]) -> FieldPlan:
@@ -107,12 +98,12 @@ def _plan(field: str, rules: Sequence[Rule]) -> FieldPlan:
             for value in pattern.values:
                 if isinstance(matcher, TextMatcher):
                     sources.append(matcher.expression(str(value)))
-                    locator = _database((sources[-1],), matcher.flags)
+                    locator = database((sources[-1],), matcher.flags)
                     expressions.append(Expression(rule, pattern, str(value), matcher, locator))
                 elif isinstance(matcher, FieldMatcher):
                     measures.append(Measure(rule, pattern, value, matcher))
-    database = _database(tuple(sources), flags) if sources else None
-    return FieldPlan(field, database, tuple(expressions), tuple(measures))
+    combined = database(tuple(sources), flags) if sources else None
+    return FieldPlan(field, combined, tuple(expressions), tuple(measures))
 
 
 def _version(rules: Sequence[Rule]) -> str:

@@ -1,4 +1,4 @@
-"""What can be wrong with rules: every mistake is a record with a place, a code and a label, and all are told at once."""
+"""What can be wrong with rules: each mistake is a record with a place, a code and a label, and all are told at once."""
 
 import inspect
 from collections.abc import Iterable

@@ -1,6 +1,7 @@
 """The rule: one named detection, as data. Nothing here has been compiled yet."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Protocol, Self
@@ -67,7 +68,7 @@ class Status(StrEnum):
 class Condition(Protocol):
     """A boolean over the patterns of a rule."""
 
-    def holds(self, matched: Set[str]) -> bool:
+    def holds(self, matched: AbstractSet[str]) -> bool:
         """Say whether it is true when exactly these patterns have matched."""
 
 
@@ -78,7 +79,7 @@ class AtLeast:
     count: int
     names: tuple[str, ...]
 
-    def holds(self, matched: Set[str]) -> bool:
+    def holds(self, matched: AbstractSet[str]) -> bool:
         """Count the patterns that have matched."""
         return sum(name in matched for name in self.names) >= self.count
 
@@ -89,7 +90,7 @@ class Every:
 
     parts: tuple[Condition, ...]
 
-    def holds(self, matched: Set[str]) -> bool:
+    def holds(self, matched: AbstractSet[str]) -> bool:
         """Ask every part."""
         return all(part.holds(matched) for part in self.parts)
 
@@ -100,7 +101,7 @@ class Either:
 
     parts: tuple[Condition, ...]
 
-    def holds(self, matched: Set[str]) -> bool:
+    def holds(self, matched: AbstractSet[str]) -> bool:
         """Ask the parts until one says yes."""
         return any(part.holds(matched) for part in self.parts)
 
@@ -111,7 +112,7 @@ class Not:
 
     part: Condition
 
-    def holds(self, matched: Set[str]) -> bool:
+    def holds(self, matched: AbstractSet[str]) -> bool:
         """Ask the part, and turn its answer round."""
         return not self.part.holds(matched)
 

@@ -13,7 +13,6 @@ from detection.rule import FIELDS, Rule
 from detection.verdict import Verdict
 from detection.views import RawView, encode
 
-
 _REACH = 64
 
 
@@ -62,11 +61,12 @@ class Scanner:
     ) -> Iterator[Finding]:
         """Give a finding for every rule whose condition holds with what matched in the field."""
         matched: dict[str, tuple[Rule, list[Expression | Measure]]] = {}
-        for part in (*expressions, *measures):
+        parts: Sequence[Expression | Measure] = [*expressions, *measures]
+        for part in parts:
             matched.setdefault(part.rule.id, (part.rule, []))[1].append(part)
-        for rule, parts in matched.values():
-            if rule.condition.holds({part.pattern.name for part in parts}):
-                yield _finding(rule, field, view, self._first(parts, view))
+        for rule, hits in matched.values():
+            if rule.condition.holds({part.pattern.name for part in hits}):
+                yield _finding(rule, field, view, self._first(hits, view))
 
     def _first(self, parts: Sequence[Expression | Measure], view: RawView) -> _Match:
         """Return the match that stands first in the field, for there a reader begins."""
@@ -83,18 +83,10 @@ class Scanner:
 
         Every step is a scan in linear time, and the steps halve. What is found is a text that matches by itself.
         """
-        data, locate = view.data, self._end_of(expression)
-        end = locate(data) or len(data)
-        reach = _REACH
-        while reach < end and locate(data[end - reach : end]) is None:
-            reach *= 2
-        first, last = max(0, end - reach), end
-        while last - first > 1:
-            middle = (first + last) // 2
-            if locate(data[middle:end]) is None:
-                last = middle
-            else:
-                first = middle
+        locate = self._end_of(expression)
+        end = locate(view.data) or len(view.data)
+        width = expression.matcher.width(expression.value)
+        first = _last_start(locate, view.data, end) if width is None else end - width
         span = expression.matcher.narrow(view.text, *view.span(first, end))
         return _Match(span, expression.matcher.reason(expression.value, expression.pattern.means, view.text))
 
@@ -111,6 +103,21 @@ class Scanner:
             return ends[0] if ends else None
 
         return end_of
+
+
+def _last_start(locate: Callable[[bytes], int | None], data: bytes, end: int) -> int:
+    """Return the last place from which an expression still matches up to the end of its first match."""
+    reach = _REACH
+    while reach < end and locate(data[end - reach : end]) is None:
+        reach *= 2
+    first, last = max(0, end - reach), end
+    while last - first > 1:
+        middle = (first + last) // 2
+        if locate(data[middle:end]) is None:
+            last = middle
+        else:
+            first = middle
+    return first
 
 
 def _note(identifier: int, _start: int, _end: int, _flags: int, hits: object) -> None:

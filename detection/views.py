@@ -5,6 +5,7 @@ from dataclasses import dataclass
 _ENCODING = "utf-8"
 # JSON lets lone surrogates through. This keeps each one code point; a replacement would let "?" in a pattern match it.
 _ERRORS = "surrogatepass"
+_MARK_BITS, _CONTINUATION = 0xC0, 0x80
 
 
 def encode(text: str) -> bytes:
@@ -34,4 +35,4 @@ class RawView:
 
     def _continues(self, offset: int) -> bool:
         """Say whether the byte there is not the first of its character."""
-        return offset < len(self.data) and self.data[offset] & 0xC0 == 0x80
+        return offset < len(self.data) and self.data[offset] & _MARK_BITS == _CONTINUATION

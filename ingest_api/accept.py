@@ -137,7 +137,8 @@ class Acceptor:
         with self._wake:
             while not self._pending and not self._closing:
                 self._wake.wait()
-            posts, total = [], 0
+            posts: list[Post] = []
+            total = 0
             while self._pending and (not posts or total + sum(self._pending[0].sizes) <= _MOST_BYTES_A_FLUSH):
                 post = self._pending.popleft()
                 total += sum(post.sizes)
@@ -233,11 +234,7 @@ def _pack(posts: Sequence[Post], sizes: Sizes) -> _Packed:
     shared: dict[Lane, _Growing] = {}
     for post in posts:
         runs = list(_runs(post, sizes))
-        if len(runs) == 1:
-            placed = _share(post, shared, chunks, sizes)
-        else:
-            placed = _own(post, runs, chunks)
-        places.append(placed)
+        places.append(_share(post, shared, chunks, sizes) if len(runs) == 1 else _own(post, runs, chunks))
     return _Packed(chunks, places)
 
 

@@ -54,7 +54,9 @@ def _understood(body: bytes, state: IngestState) -> tuple[list[bytes], Parsed]:
     try:
         records = split(body)
     except EmptyBody:
-        raise Problem(422, "Nothing was sent", "The body is empty; send one event object or an array of them.") from None
+        raise Problem(
+            422, "Nothing was sent", "The body is empty; send one event object or an array of them."
+        ) from None
     except WrongShape:
         detail = "The body has to be one event object or an array of them."
         raise Problem(422, "Neither an object nor an array", detail) from None
@@ -122,5 +124,3 @@ def _errors(refused: list[Refused]) -> list[dict[str, object]]:
         {"index": found.index, "pointer": found.pointer, "code": found.code, "detail": found.detail}
         for found in refused[:_FIRST_ERRORS]
     ]
-
-

@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import dataclass
-from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -49,7 +48,7 @@ class Pressure:
     def _watch(self) -> None:
         while True:
             try:
-                found = cast("dict[str, Any]", self._redis.info("memory"))
+                found = self._redis.info("memory")
                 self.reading = Reading(int(found["used_memory"]), int(found.get("maxmemory", 0)))
             except RedisError:
                 pass  # that Redis is away is the flush's to find out, and to say

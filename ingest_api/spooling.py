@@ -127,7 +127,9 @@ class _Reader:
         self.file_name = "".join(char for char in name if char.isprintable())[-_MOST_NAME:]
         if not self.file_name.lower().endswith(".json"):
             shown = self.file_name or "a field without a file name"
-            self._refuse(Problem(415, "Only .json files are accepted", f"This is {shown}; its name has to end in .json."))
+            self._refuse(
+                Problem(415, "Only .json files are accepted", f"This is {shown}; its name has to end in .json.")
+            )
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if not self._in_file or self._fault is not None:

@@ -67,9 +67,7 @@ def make_state(
 
     acceptor = Acceptor(journal, bell, sizes, wait_seconds=settings.accept_seconds)
     pressure = Pressure(redis, share=pipe.memory_share)
-    return IngestState(
-        settings, pipe, redis, journal, engine, celery, acceptor, pressure, Reporter(acceptor, engine)
-    )
+    return IngestState(settings, pipe, redis, journal, engine, celery, acceptor, pressure, Reporter(acceptor, engine))
 
 
 class Reporter:

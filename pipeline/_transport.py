@@ -19,7 +19,7 @@ _MOST_KEPT = 1000
 _MOST_BYTES = 65536
 
 
-class Channel(stock.Channel):  # type: ignore[misc]
+class Channel(stock.Channel):
     """A channel whose consumer survives any bytes on its queues."""
 
     def _brpop_read(self, **options: Any) -> bool:  # noqa: ANN401 - kombu's signature
@@ -65,7 +65,7 @@ class UndecodableMessage(Exception):
     """The bytes on a queue are no message."""
 
 
-class Transport(stock.Transport):  # type: ignore[misc]
+class Transport(stock.Transport):
     """The transport behind ``redis://``; the scheme stays, because Flower knows no other."""
 
     Channel = Channel

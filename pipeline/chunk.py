@@ -73,5 +73,3 @@ def encode_event(event: AcceptedEvent) -> bytes:
 def decode_event(body: bytes) -> AcceptedEvent:
     """Read the event of a dead letter."""
     return _event_decoder.decode(body)
-
-

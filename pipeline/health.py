@@ -1,4 +1,4 @@
-"""Health: not whether a process is alive, but whether it did something lately, and how old the oldest unjudged event is."""
+"""Health: whether each part did something lately, and how old the oldest unjudged event is; not what is alive."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from pipeline._transport import SET_ASIDE
 from pipeline.errors import JournalUnavailable, StorageUnavailable
-from pipeline.journal import Journal, Lane
+from pipeline.journal import Journal
 from pipeline.queue import Queue, waiting
 from pipeline.settings import PipeSettings
 from pipeline.storage import dead_letters, ledger, transaction
@@ -52,7 +52,7 @@ def pulse(redis: Redis, part: str) -> None:
         JournalUnavailable: Redis is away.
     """
     try:
-        seconds, micros = cast("tuple[int, int]", redis.time())
+        seconds, micros = redis.time()
         redis.hset(_PULSES, part, seconds + micros / 1e6)
     except RedisError as error:
         raise JournalUnavailable(str(error)) from error
@@ -65,7 +65,7 @@ def pulse_ages(redis: Redis) -> dict[str, float]:
         JournalUnavailable: Redis is away.
     """
     try:
-        seconds, micros = cast("tuple[int, int]", redis.time())
+        seconds, micros = redis.time()
         found = cast("dict[bytes, bytes]", redis.hgetall(_PULSES))
     except RedisError as error:
         raise JournalUnavailable(str(error)) from error
@@ -107,7 +107,7 @@ def durability(redis: Redis) -> str:
     if memory.get("appendonly") != "yes":
         return "Redis keeps no append-only file: a 202 does not survive a restart of Redis."
     if memory.get("appendfsync") == "always":
-        return "A 202 is on disk: it survives the crash of every process, and a power cut as far as the disk keeps its word."
+        return "A 202 is on disk: it survives any crash, and a power cut as far as the disk keeps its word."
     return f"Redis writes its log {memory.get('appendfsync')}: a 202 survives a crash of processes, not a power cut."
 
 
@@ -118,11 +118,13 @@ def pipeline_status(redis: Redis, engine: Engine, settings: PipeSettings) -> Pip
         JournalUnavailable: Redis is away.
     """
     journal = Journal(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
-    ages, oldest, opened = pulse_ages(redis), journal.oldest(), journal.open_counts()
+    ages = pulse_ages(redis)
+    oldest = {lane.value: age for lane, age in journal.oldest().items()}
+    opened = {lane.value: count for lane, count in journal.open_counts().items()}
     try:
         lengths = waiting(redis)
-        memory = cast("dict[str, Any]", redis.info("memory"))
-        set_aside = cast("int", redis.llen(SET_ASIDE))
+        memory = redis.info("memory")
+        set_aside = redis.llen(SET_ASIDE)
     except RedisError as error:
         raise JournalUnavailable(str(error)) from error
     counted, buried = _counted(engine, journal)
@@ -132,8 +134,8 @@ def pipeline_status(redis: Redis, engine: Engine, settings: PipeSettings) -> Pip
             QueueStatus(
                 name=queue,
                 waiting=lengths[queue],
-                open_chunks=opened.get(Lane(queue), 0) if queue in set(Lane) else 0,
-                oldest_seconds=oldest.get(Lane(queue), 0.0) if queue in set(Lane) else 0.0,
+                open_chunks=opened.get(queue.value, 0),
+                oldest_seconds=oldest.get(queue.value, 0.0),
                 worker_alive=is_alive(ages.get(queue)),
                 pulse_seconds=ages.get(queue),
             )

@@ -205,7 +205,9 @@ class Journal:
         stamp, accepted, *rest = self._run("read_ledger", list(Lane))
         fields = iter(rest)
         rows = zip(fields, fields, fields, fields, strict=True)
-        opened = [OpenChunk(cid.decode(), int(weight), acceptor.decode(), int(at)) for cid, weight, acceptor, at in rows]
+        opened = [
+            OpenChunk(cid.decode(), int(weight), acceptor.decode(), int(at)) for cid, weight, acceptor, at in rows
+        ]
         return int(stamp), int(accepted), opened
 
     def oldest(self) -> dict[Lane, float]:
@@ -229,7 +231,7 @@ class Journal:
     def open_counts(self) -> dict[Lane, int]:
         """Return how many chunks of each lane are in the journal."""
         with _translated():
-            return {lane: cast("int", self._redis.zcard(f"sentinel:open:{lane}")) for lane in Lane}
+            return {lane: self._redis.zcard(f"sentinel:open:{lane}") for lane in Lane}
 
     def _run(self, name: str, arguments: Sequence[str | int | bytes]) -> Any:  # noqa: ANN401 - what the script returns
         with _translated():

@@ -144,6 +144,4 @@ def oldest_ring(redis: Redis, lane: Lane) -> str:
 
 def waiting(redis: Redis) -> dict[Queue, int]:
     """Return how many messages wait on each queue."""
-    return {queue: cast("int", redis.llen(queue)) for queue in Queue}
-
-
+    return {queue: redis.llen(queue) for queue in Queue}

@@ -1,14 +1,22 @@
 """The Celery app of the workers for ``realtime``, ``bulk`` and ``maintenance``, and of the beat."""
 
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_before_create_process
 
 from pipeline.queue import Queue, TaskName, make_celery
 from pipeline.settings import PipeSettings
 from pipeline.telemetry import configure
+from workers.bench import judge
 
 _settings = PipeSettings()
 app = make_celery(_settings, "workers")
 setup_logging.connect(lambda **_: configure(_settings), weak=False)
+
+
+@worker_before_create_process.connect
+def _load_rules(**_: object) -> None:
+    judge(_settings.packs)
+
+
 app.conf.include = ["workers.tasks"]
 
 

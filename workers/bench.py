@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 from detection import Scanner, Severity, load_rule_set
 from pipeline import health
@@ -22,20 +23,19 @@ class Worker:
     """Connections, rules and settings of this process."""
 
     def __init__(self, pipe: PipeSettings, own: WorkerSettings) -> None:
-        """Load the rules; connections are made when they are used."""
+        """Make the parts; connections are made when they are used, rules loaded when something is to be judged."""
         self.pipe, self.own = pipe, own
         self.redis = connect(pipe.redis_url.get_secret_value())
         self.engine = make_engine(pipe.database_url.get_secret_value(), pool_size=1, application="sentinel-worker")
         self.journal = Journal(self.redis, lease_seconds=pipe.lease_seconds, max_attempts=pipe.max_attempts)
-        self.rule_set = load_rule_set(*([pipe.packs] if pipe.packs else []))
-        self.scanner = Scanner(self.rule_set)
         self.splitter = f"splitter-{os.getpid()}-{secrets.token_hex(4)}"
         self._pulsed: dict[str, float] = {}
 
     def detecting(self, notify: Callable[[], None]) -> Bench:
         """Return what detecting needs."""
+        scanner, version = judge(self.pipe.packs)
         send_from = Severity.parse(self.pipe.alert_min_severity)
-        return Bench(self.journal, self.engine, self.scanner, self.rule_set.version, send_from, notify)
+        return Bench(self.journal, self.engine, scanner, version, send_from, notify)
 
     def splitting(self, ring: Callable[[Sequence[str], int], None]) -> SplitBench:
         """Return what splitting needs."""
@@ -62,6 +62,17 @@ class Worker:
         if now - self._pulsed.get(part, -_PULSE_SECONDS) >= _PULSE_SECONDS:
             health.pulse(self.redis, part)
             self._pulsed[part] = now
+
+
+@cache
+def judge(packs: Path | None) -> tuple[Scanner, str]:
+    """Return the scanner over the rules in force, and their digest.
+
+    A worker's main process loads them before it forks: its children share the memory, and one that died is replaced
+    without delay.
+    """
+    rule_set = load_rule_set(*([packs] if packs else []))
+    return Scanner(rule_set), rule_set.version
 
 
 @cache

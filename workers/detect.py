@@ -66,8 +66,8 @@ def run(chunk_id: str, bench: Bench) -> Outcome:
         _make_way(leased, bench)
         bench.journal.postpone(leased)
         return Outcome.POSTPONED
-    except Exception as error:  # noqa: BLE001 - whatever a chunk makes happen is that chunk's failed attempt
-        log.error("chunk_failed", attempts=leased.number("attempts") + 1, exc_info=error)
+    except Exception as error:
+        log.exception("chunk_failed", attempts=leased.number("attempts") + 1)
         bench.journal.fail(leased, f"{type(error).__name__}: {error}")
         return Outcome.FAILED
     bench.journal.settle(chunk_id)
@@ -81,9 +81,7 @@ def _judge(leased: Leased, bench: Bench) -> tuple[Outcome, Summary]:
     found = [bench.scanner.scan(item.event) for item in chunk.events]
     origin = _origin(leased, chunk)
     with transaction(bench.engine) as connection:
-        summary = verdicts.record(
-            connection, origin, chunk, found, rule_set=bench.rule_set, send_from=bench.send_from
-        )
+        summary = verdicts.record(connection, origin, chunk, found, rule_set=bench.rule_set, send_from=bench.send_from)
     return Outcome.JUDGED, summary
 
 

@@ -1,4 +1,4 @@
-"""Splits an uploaded file into chunks, a slice at a time, so that uploads take turns and nothing waits inside a task."""
+"""Splits an uploaded file into chunks, a slice at a time: uploads take turns, and nothing waits inside a task."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -148,9 +148,7 @@ def _parts(
     yield part
 
 
-def _judge(
-    record: FoundRecord, part: _Part, index: int, upload_id: str, received_at: int, bench: SplitBench
-) -> None:
+def _judge(record: FoundRecord, part: _Part, index: int, upload_id: str, received_at: int, bench: SplitBench) -> None:
     try:
         if record.raw is None:
             length = record.end - record.start
@@ -160,9 +158,7 @@ def _judge(
     except RejectedRecordError as error:
         spooled = _keep_large(record, upload_id, index, bench) if record.raw is None else None
         part.refused.append(
-            RejectedRecord(
-                upload_id, index, error.pointer, error.code, error.detail, record.start, record.raw, spooled
-            )
+            RejectedRecord(upload_id, index, error.pointer, error.code, error.detail, record.start, record.raw, spooled)
         )
     except NotJson as error:
         raise Fault(record.start + error.offset, error.detail) from error
@@ -216,4 +212,3 @@ def _witness(bench: SplitBench, stamp: int, events: int) -> None:
             ledger.witness_more(connection, bench.splitter, stamp // 1_000_000, events)
     except StorageUnavailable as error:
         structlog.get_logger().warning("witness_deferred", events=events, error=str(error))
-

@@ -9,7 +9,8 @@ from detection.rule import Rule
 def check(rules: Sequence[Rule]) -> Iterator[RuleError]:
     """Name every rule that lacks attacks or benign twins."""
     for rule in rules:
+        name = rule.id or "the rule"
         if not any(test.attack for test in rule.tests):
-            yield RuleError("missing-tests", rule.place("tests"), f"{rule.id} has no attack that it must match")
+            yield RuleError("missing-tests", rule.place("tests"), f"{name} has no attack that it must match")
         if all(test.attack for test in rule.tests):
-            yield RuleError("missing-tests", rule.place("tests"), f"{rule.id} has no benign twin that it must not match")
+            yield RuleError("missing-tests", rule.place("tests"), f"{name} has no benign twin that it must not match")

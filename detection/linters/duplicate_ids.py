@@ -10,6 +10,8 @@ def check(rules: Sequence[Rule]) -> Iterator[RuleError]:
     """Name every rule whose id was given before."""
     first: dict[str, Rule] = {}
     for rule in rules:
-        if rule.id in first:
-            yield RuleError("duplicate-id", rule.place("id"), f"{rule.id} is already used at {first[rule.id].place('id')}")
+        if rule.id and rule.id in first:
+            yield RuleError(
+                "duplicate-id", rule.place("id"), f"{rule.id} is already used at {first[rule.id].place('id')}"
+            )
         first.setdefault(rule.id, rule)

@@ -38,7 +38,9 @@ def check(rules: Sequence[Rule]) -> Iterator[RuleError]:
     for rule in rules:
         for scheme, ids in rule.tags.items():
             if scheme not in KNOWN:
-                yield RuleError("unknown-tag", rule.place("tags", scheme), f"{scheme} is no list of tags: {', '.join(KNOWN)}")
+                yield RuleError(
+                    "unknown-tag", rule.place("tags", scheme), f"{scheme} is no list of tags: {', '.join(KNOWN)}"
+                )
                 continue
             for index, tag in enumerate(ids):
                 if tag not in KNOWN[scheme]:

@@ -102,7 +102,7 @@ def read_condition(text: str, names: Sequence[str]) -> Condition:
     """Return the condition over those patterns.
 
     Raises:
-        ConditionError: it cannot be read, names a pattern that is not there, leaves one out, or holds without any match.
+        ConditionError: it cannot be read, names a pattern that is not there, leaves one out, or needs no match.
     """
     parser = _Parser(text, names)
     condition = parser.read()

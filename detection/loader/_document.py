@@ -73,7 +73,9 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._errors.append(RuleError("bad-key", place, "a key is a single word"))
             elif key in keys:
-                self._errors.append(RuleError("duplicate-key", place, f"{key} is already given at line {keys[key].line}"))
+                self._errors.append(
+                    RuleError("duplicate-key", place, f"{key} is already given at line {keys[key].line}")
+                )
             else:
                 keys[key], values[key] = place, self.node(value_node)
         return Node(values, at, keys)
@@ -84,7 +86,9 @@ class _Reader:
             return str(node.value)
         construct = _SCALARS.get(node.tag)
         if construct is None:
-            self._errors.append(RuleError("bad-yaml", at, f"values tagged {node.tag} are not part of the rule language"))
+            self._errors.append(
+                RuleError("bad-yaml", at, f"values tagged {node.tag} are not part of the rule language")
+            )
             return None
         try:
             value: str | int | float | bool | None = construct(self._constructor, node)

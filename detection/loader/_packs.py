@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from detection.errors import RuleError, Span
-from detection.loader._document import read_document
+from detection.loader._document import Node, read_document
 from detection.loader._rules import RuleReader
-from detection.loader._table import Table
+from detection.loader._table import Table, listed
 from detection.rule import Rule
 
 _SUFFIXES = {".yaml", ".yml"}
@@ -25,13 +25,25 @@ def pack_files(paths: Iterable[Path], errors: list[RuleError]) -> list[Path]:
     return files
 
 
-def load_packs(paths: Iterable[Path], errors: list[RuleError]) -> list[Rule]:
-    """Return every rule that could be read, and add what is wrong with the others to the errors."""
-    return [rule for path in pack_files(paths, errors) for rule in _load_pack(path, errors)]
+def load_packs(paths: Iterable[Path], errors: list[RuleError]) -> tuple[list[Rule], list[Rule]]:
+    """Return every rule as far as it could be read, and those of them that were read without a mistake.
+
+    What is wrong is added to the errors.
+    """
+    read: list[Rule] = []
+    sound: list[Rule] = []
+    for path in pack_files(paths, errors):
+        for item, pack in _rule_nodes(path, errors):
+            before = len(errors)
+            rule = RuleReader(item, pack, errors).read()
+            read.append(rule)
+            if len(errors) == before:
+                sound.append(rule)
+    return read, sound
 
 
-def _load_pack(path: Path, errors: list[RuleError]) -> Sequence[Rule]:
-    """Return the rules of one file."""
+def _rule_nodes(path: Path, errors: list[RuleError]) -> Sequence[tuple[Node, str]]:
+    """Return the rules of one file, unread, each with the name of its pack."""
     before = len(errors)
     root = read_document(path, errors)
     if root is None:
@@ -45,8 +57,13 @@ def _load_pack(path: Path, errors: list[RuleError]) -> Sequence[Rule]:
     table.finish()
     if rules is None:
         return []
-    if isinstance(rules.value, str | Mapping) or not isinstance(rules.value, Sequence) or not rules.value:
+    items = listed(rules)
+    if isinstance(rules.value, str | Mapping) or not items:
         errors.append(RuleError("no-rules", rules.at, "rules is a list of at least one rule"))
         return []
-    read = (RuleReader(item, name, errors).read() for item in rules.value)
-    return [rule for rule in read if rule is not None]
+    errors.extend(
+        RuleError("bad-value", item.at, f"a rule is a mapping, not {item.kind}")
+        for item in items
+        if not isinstance(item.value, Mapping)
+    )
+    return [(item, name) for item in items if isinstance(item.value, Mapping)]

@@ -27,10 +27,11 @@ class RuleReader:
         self._pack = pack
         self._errors = errors
         self._places: dict[str, Span] = {"": node.at}
+        self._names: Sequence[str] = ()
 
-    def read(self) -> Rule | None:
-        """Return the rule, or None where something about it is wrong."""
-        table, before = self._table, len(self._errors)
+    def read(self) -> Rule:
+        """Return the rule; where something about it is wrong, as much of it as could be read."""
+        table = self._table
         patterns = self._patterns()
         condition_text = self._place("condition").text("condition", required=False) or "any of them"
         rule = Rule(
@@ -46,14 +47,14 @@ class RuleReader:
             false_positives=table.text("false_positives"),
             fields=self._fields(),
             patterns=patterns,
-            condition=self._condition(condition_text, patterns),
+            condition=self._condition(condition_text),
             condition_text=condition_text,
             tests=self._tests(),
             pack=self._pack,
             places=self._places,
         )
         table.finish()
-        return rule if len(self._errors) == before else None
+        return rule
 
     def _place(self, key: str) -> Table:
         """Remember where a key stands."""
@@ -80,11 +81,23 @@ class RuleReader:
         asked = self._place("fields").texts("fields")
         for text, at in asked:
             if text not in FIELDS:
-                self._table.wrong("unknown-field", at, f"events have no {text} that rules can look at: {', '.join(FIELDS)}")
-        return tuple(field for field in FIELDS if field in {text for text, _ in asked})
+                self._table.wrong(
+                    "unknown-field", at, f"events have no {text} that rules can look at: {', '.join(FIELDS)}"
+                )
+        fields = tuple(field for field in FIELDS if field in {text for text, _ in asked})
+        self._not_empty("fields", asked)
+        return fields
+
+    def _not_empty(self, key: str, found: Sequence[object]) -> None:
+        """Note a list or mapping that is given and holds nothing."""
+        if not found and self._places[key] != self._table.at:
+            self._table.wrong("bad-value", self._places[key], f"{key} holds nothing")
 
     def _patterns(self) -> tuple[Pattern, ...]:
-        found = [self._pattern(name, node) for name, node in self._place("patterns").children("patterns")]
+        given = self._place("patterns").children("patterns")
+        self._names = [name for name, _ in given]
+        self._not_empty("patterns", given)
+        found = [self._pattern(name, node) for name, node in given]
         return tuple(pattern for pattern in found if pattern is not None)
 
     def _pattern(self, name: str, node: Node) -> Pattern | None:
@@ -108,8 +121,12 @@ class RuleReader:
 
     def _values(self, name: str, kind: str, node: Node) -> tuple[str | int, ...]:
         """Return the values of a pattern that its matcher has nothing against."""
-        matcher, good = matchers()[kind], []
-        for item in listed(node):
+        matcher = matchers()[kind]
+        good: list[str | int] = []
+        items = listed(node)
+        if not items:
+            self._table.wrong("bad-value", node.at, f"{name} has nothing to look for")
+        for item in items:
             value = item.value
             if type(value) is not matcher.value_type or not isinstance(value, str | int):
                 wanted = "a whole number" if matcher.value_type is int else "a text"
@@ -121,18 +138,18 @@ class RuleReader:
                 good.append(value)
         return tuple(good)
 
-    def _condition(self, text: str, patterns: Sequence[Pattern]) -> Condition:
-        # A pattern that was refused has been told of already; so would be its absence here.
-        if self._errors and not patterns:
+    def _condition(self, text: str) -> Condition:
+        # Over the names as they are given: a pattern that was refused has been told of already.
+        if not self._names:
             return Either(())
         try:
-            return read_condition(text, [pattern.name for pattern in patterns])
+            return read_condition(text, self._names)
         except ConditionError as error:
             self._table.wrong("bad-condition", self._places["condition"], str(error))
             return Either(())
 
     def _tests(self) -> tuple[RuleTest, ...]:
-        node = self._place("tests").take("tests")
+        node = self._place("tests").take("tests", required=False)
         if node is None:
             return ()
         table = Table(node, "tests", self._errors)
@@ -170,6 +187,8 @@ class RuleReader:
         table.finish()
         count = times.value if times is not None else 0
         if type(count) is not int or not 0 < count * max(1, len(text)) <= _LONGEST_TEST:
-            table.wrong("bad-value", node.at, f"times is a whole number that makes at most {_LONGEST_TEST:,} characters")
+            table.wrong(
+                "bad-value", node.at, f"times is a whole number that makes at most {_LONGEST_TEST:,} characters"
+            )
             return ""
         return text * count

@@ -19,6 +19,7 @@ class Table:
         self._what = what
         self._left: dict[str, Node] = {}
         self._keys = node.keys
+        self._is_mapping = isinstance(node.value, Mapping)
         if isinstance(node.value, Mapping):
             self._left = dict(node.value)
         else:
@@ -35,7 +36,7 @@ class Table:
     def take(self, key: str, *, required: bool = True) -> Node | None:
         """Return the value of a key and cross the key off."""
         node = self._left.pop(key, None)
-        if node is None and required and key not in self._keys:
+        if node is None and required and self._is_mapping and key not in self._keys:
             self.wrong("missing-key", self.at, f"{self._what} needs {key}")
         return node
 
@@ -97,5 +98,3 @@ def listed(node: Node) -> Sequence[Node]:
     if isinstance(node.value, Sequence) and not isinstance(node.value, str):
         return node.value
     return [node]
-
-

@@ -1,7 +1,7 @@
 """What every matcher offers, and how the matchers are found."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import ClassVar
@@ -33,6 +33,10 @@ class TextMatcher(Matcher):
         """Return the expression for a value."""
         raise NotImplementedError
 
+    def width(self, value: str) -> int | None:  # noqa: ARG002 - most match texts of many lengths
+        """Return how many bytes every match has, where that is known."""
+        return None
+
     def narrow(self, text: str, start: int, end: int) -> tuple[int, int]:  # noqa: ARG002 - most show what they matched
         """Return the part of a match that is worth showing."""
         return start, end
@@ -44,6 +48,20 @@ class FieldMatcher(Matcher):
     def holds(self, value: str | int, text: str) -> bool:
         """Say whether the field is so."""
         raise NotImplementedError
+
+
+@lru_cache(maxsize=4096)
+def database(expressions: tuple[bytes, ...], flags: int) -> hyperscan.Database:
+    """Return a database that reports each expression at most once per text, by its position in the tuple.
+
+    Raises:
+        hyperscan.error: the engine refuses an expression; it does not say which.
+    """
+    compiled = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    count = len(expressions)
+    each = [flags | hyperscan.HS_FLAG_SINGLEMATCH] * count
+    compiled.compile(expressions=list(expressions), ids=list(range(count)), elements=count, flags=each)
+    return compiled
 
 
 @cache
@@ -58,7 +76,7 @@ def matchers() -> Mapping[str, Matcher]:
 def literal(text: str) -> bytes:
     """Return an expression for exactly this text, in any letter case.
 
-    The engine folds the case of ASCII letters itself. In byte mode it cannot fold others, so their cases are spelled out.
+    The engine folds the case of ASCII letters itself. In byte mode it cannot fold others: their cases are spelled out.
     """
     return b"".join(_character(character) for character in text)
 

@@ -18,6 +18,10 @@ class Contains(TextMatcher):
         """Return the literal."""
         return literal(value)
 
+    def width(self, value: str) -> int | None:
+        """Return the length of the text; letters outside ASCII may have cases of other lengths."""
+        return len(value) if value.isascii() else None
+
     def reason(self, value: str | int, means: str, text: str) -> str:  # noqa: ARG002 - the value says it all
         """Name the text."""
         return f'contains "{value}"'

@@ -4,9 +4,11 @@ from typing import ClassVar
 
 from detection.matchers._base import TextMatcher, literal
 
-# Names are compared, not typed out: a blank that no one sees must not make another name of it. In order: ASCII blanks
-# and controls; no-break space; spaces, zero-width and direction marks, separators; word joiner; wide space; byte order mark.
-_BLANK = rb"(?:[\x00-\x20\x7f]|\xc2[\x80-\xa0]|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe2\x81[\x9f-\xaf]|\xe3\x80\x80|\xef\xbb\xbf)*"
+# A blank that no one sees must not make another name of it. In order: ASCII blanks and controls; no-break space;
+# spaces, zero-width and direction marks, separators; word joiner; wide space; byte order mark.
+_BLANK = (
+    rb"(?:[\x00-\x20\x7f]|\xc2[\x80-\xa0]|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe2\x81[\x9f-\xaf]|\xe3\x80\x80|\xef\xbb\xbf)*"
+)
 
 
 class Equals(TextMatcher):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import hyperscan
 
-from detection.matchers._base import TextMatcher
+from detection.matchers._base import TextMatcher, database
 
 
 class Regex(TextMatcher):
@@ -13,14 +13,12 @@ class Regex(TextMatcher):
     name: ClassVar[str] = "regex"
 
     def problem(self, value: str | int) -> tuple[str, str] | None:
-        """Refuse what matches nothing at all, what the engine cannot run, and what would mean another thing in bytes."""
+        """Refuse what matches the empty text, cannot be run, or would mean something else in bytes."""
         source = str(value)
         if not source.isascii():
             return "non-ascii-regex", "expressions run on bytes: write other letters as \\xNN, or use contains"
         try:
-            hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK).compile(
-                expressions=[source.encode()], ids=[0], elements=1, flags=[self.flags]
-            )
+            database((source.encode(),), self.flags)
         except hyperscan.error as error:
             if "matches empty buffer" in str(error):
                 return "matches-empty", "the expression matches the empty text"

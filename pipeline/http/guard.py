@@ -119,7 +119,8 @@ class Guard:
         presented = _presented(request)
         if presented is None:
             raise Problem(
-                401, "An API key is needed", "Send it as 'Authorization: Bearer snt_…', or as the password of HTTP Basic.",
+                401, "An API key is needed",
+                "Send it as 'Authorization: Bearer snt_…', or as the password of HTTP Basic.",
                 headers={"WWW-Authenticate": 'Basic realm="MCP Sentinel: any user name, an API key as password"'},
             )  # fmt: skip
         key = keys.matching(active, presented, datetime.now(UTC))
@@ -133,7 +134,12 @@ class Guard:
 
     def _our_host(self, request: HTTPConnection) -> None:
         name = _host_name(request.headers.get("host", ""))
-        if name == "localhost" or name in self._hosts or _is_loopback(name) or (self._trust_network and _is_address(name)):
+        if (
+            name == "localhost"
+            or name in self._hosts
+            or _is_loopback(name)
+            or (self._trust_network and _is_address(name))
+        ):
             return
         raise Problem(
             403, "Unknown host name",
@@ -190,4 +196,3 @@ def _is_address(name: str) -> bool:
 
 def _is_loopback(name: str) -> bool:
     return _is_address(name) and ip_address(name).is_loopback
-

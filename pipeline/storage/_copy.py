@@ -6,6 +6,7 @@ from io import StringIO
 from typing import cast
 from uuid import UUID
 
+import psycopg2.extensions
 from sqlalchemy import Connection
 
 Value = str | int | bool | datetime | UUID | Sequence[str] | None
@@ -24,7 +25,8 @@ def copy(connection: Connection, table: str, columns: Sequence[str], rows: Itera
         return 0
     names = ", ".join(f'"{name}"' for name in columns)
     lines.append("")
-    with connection.connection.cursor() as cursor:
+    raw = cast("psycopg2.extensions.connection", connection.connection.driver_connection)
+    with raw.cursor() as cursor:
         cursor.copy_expert(f'COPY "{table}" ({names}) FROM STDIN', StringIO("\n".join(lines)))
     return len(lines) - 1
 
@@ -38,7 +40,7 @@ def _field(value: Value) -> str:
         return value.isoformat()
     if isinstance(value, bool | int | UUID):
         return str(value)
-    items = (item.replace("\\", "\\\\").replace('"', '\\"') for item in cast("Sequence[str]", value))
+    items = (item.replace("\\", "\\\\").replace('"', '\\"') for item in value)
     return _escape("{" + ",".join(f'"{item}"' for item in items) + "}")
 
 

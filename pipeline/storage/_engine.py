@@ -15,6 +15,7 @@ from pipeline.errors import StorageUnavailable
 # an operator's intervention, a lock that was not to be had in time.
 _OUTAGE_CLASSES = ("08", "40", "53", "57")
 _OUTAGE_CODES = ("55P03",)
+_OPTIONS = "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=30s"
 _open: ContextVar[bool] = ContextVar("transaction_open", default=False)
 
 
@@ -39,7 +40,7 @@ def make_engine(url: str, *, pool_size: int = 2, application: str = "sentinel") 
             "keepalives_interval": 2,
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,
-            "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=30s",
+            "options": _OPTIONS,
         },
     )
 

@@ -1,4 +1,6 @@
-"""The tables. ``events``, ``findings`` and ``alerts`` are partitioned by the chunk's accept time, one partition a day."""
+"""The tables. ``events``, ``findings`` and ``alerts`` are partitioned by the chunk's accept time, a day each."""
+
+from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
@@ -23,15 +25,15 @@ metadata = MetaData()
 PARTITIONED = ("events", "findings", "alerts")
 
 
-def _time(name: str, *, null: bool = False) -> Column[DateTime]:
+def _time(name: str, *, null: bool = False) -> Column[datetime]:
     return Column(name, DateTime(timezone=True), nullable=null)
 
 
-def _text(name: str, *, null: bool = False) -> Column[Text]:
+def _text(name: str, *, null: bool = False) -> Column[str]:
     return Column(name, Text, nullable=null)
 
 
-def _count(name: str) -> Column[Integer]:
+def _count(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default=text("0"))
 
 

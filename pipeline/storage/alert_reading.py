@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, Text, func, literal, select, tup
 from detection import Severity
 from pipeline.ids import EventId
 from pipeline.storage._models import alerts, dead_letters, notifications, outbox
+from pipeline.storage.selecting import stored
 
 _EXCERPT = 600
 
@@ -89,11 +90,11 @@ def alert_page(
     query = _select().order_by(alerts.c.created_at.desc(), alerts.c.alert_id.desc()).limit(limit + 1)
     for name in ("user", "agent", "tool"):
         if (value := getattr(terms, name)) is not None:
-            query = query.where(alerts.c[name] == value)
+            query = query.where(alerts.c[name] == stored(value))
     if terms.min_severity is not None:
         query = query.where(alerts.c.severity >= terms.min_severity)
     if terms.rule is not None:
-        query = query.where(alerts.c.rule_ids.contains([terms.rule]))
+        query = query.where(alerts.c.rule_ids.contains([stored(terms.rule)]))
     if terms.since is not None:
         query = query.where(alerts.c.created_at >= terms.since)
     if terms.until is not None:

@@ -17,7 +17,7 @@ UNDECODABLE = ".*"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that will not be tried again by itself. ``event_id`` ends in ``.*`` where a whole chunk is unreadable."""
+    """An event that is not tried again by itself. ``event_id`` ends in ``.*`` where a whole chunk is unreadable."""
 
     event_id: str
     chunk_id: str
@@ -48,9 +48,7 @@ def bury(connection: Connection, origin: Origin, chunk: Chunk, *, attempts: int,
         return Recorded.NEW
     bodies = [(str(origin.chunk_id.event(index)), encode_event(event)) for index, event in enumerate(chunk.events)]
     rejections.keep(connection, chunk.rejections)
-    connection.execute(
-        insert(table), [_row(origin, event_id, body, 1, attempts, error) for event_id, body in bodies]
-    )
+    connection.execute(insert(table), [_row(origin, event_id, body, 1, attempts, error) for event_id, body in bodies])
     return Recorded.NEW
 
 

@@ -1,6 +1,6 @@
 """Erasing events on a person's request: their content goes, the accounts stay, and who did it is written down."""
 
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
@@ -43,7 +43,7 @@ def erase_upload(connection: Connection, upload_id: UUID, *, actor: str) -> list
     return rejections.forget(connection, source=str(upload_id))
 
 
-def _forget_alerts(connection: Connection, hit: str, span: dict[str, object]) -> None:
+def _forget_alerts(connection: Connection, hit: str, span: Mapping[str, object]) -> None:
     for table in ("outbox", "notifications"):
         query = f"DELETE FROM {table} WHERE alert_id IN (SELECT alert_id FROM alerts WHERE {hit})"
         connection.execute(text(query), span)

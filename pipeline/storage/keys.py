@@ -40,9 +40,7 @@ class UnknownScope(ValueError):
     """The scope is none of ingest, read and admin."""
 
 
-def create(
-    connection: Connection, *, name: str, scopes: Collection[str], expires_at: datetime | None = None
-) -> str:
+def create(connection: Connection, *, name: str, scopes: Collection[str], expires_at: datetime | None = None) -> str:
     """Make a key. Returns it; it is stored nowhere and cannot be shown again.
 
     Raises:

@@ -60,7 +60,7 @@ def public(engine: Engine, journal: Journal) -> dict[str, Any]:
 
 
 def witness(connection: Connection, acceptor: str, acknowledged: Mapping[int, int]) -> None:
-    """Write down how many events an acceptor acknowledged in all, per second of the accept stamp; repeating it is safe."""
+    """Write down how many events an acceptor acknowledged in all, per second of the accept stamp; safe to repeat."""
     rows = [{"acceptor": acceptor, "second": second, "events": count} for second, count in acknowledged.items()]
     if rows:
         connection.execute(

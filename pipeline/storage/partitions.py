@@ -35,7 +35,8 @@ def _make(connection: Connection, table: str, day: datetime) -> None:
     connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
     connection.execute(
         text(
-            f"WITH moved AS (DELETE FROM {table}_default WHERE accepted_at >= :start AND accepted_at < :end RETURNING *) "
+            f"WITH moved AS (DELETE FROM {table}_default WHERE accepted_at >= :start AND accepted_at < :end "
+            "RETURNING *) "
             f"INSERT INTO {name} SELECT * FROM moved"
         ),
         span,

@@ -145,7 +145,9 @@ def neighbours(
     place = (events.c.received_at, events.c.chunk, events.c.position)
     here = selecting.older_than(of.received_at, of.event_id.chunk, of.event_id.position)
     own = (events.c.chunk == of.event_id.chunk) & (events.c.position == of.event_id.position)
-    keys = select(events.c.accepted_at, events.c.chunk, events.c.position).where(events.c.session_id == session)
+    keys = select(events.c.accepted_at, events.c.chunk, events.c.position).where(
+        events.c.session_id == selecting.stored(session)
+    )
     earlier = keys.where(here).order_by(*(column.desc() for column in place)).limit(limit)
     later = keys.where(~here, ~own).order_by(*place).limit(limit)
     before = _read(connection, connection.execute(earlier).all(), whole=False)
@@ -184,9 +186,7 @@ def _events(keys: Sequence[Key], *, whole: bool) -> Select[Any]:
     )
 
 
-def _findings(
-    connection: Connection, keys: Sequence[Key]
-) -> Mapping[tuple[UUID, int], list[Finding]]:
+def _findings(connection: Connection, keys: Sequence[Key]) -> Mapping[tuple[UUID, int], list[Finding]]:
     key = tuple_(findings.c.chunk, findings.c.position)
     rows = connection.execute(
         select(findings)

@@ -29,17 +29,14 @@ def keep(connection: Connection, records: Sequence[RejectedRecord]) -> None:
 def page(connection: Connection, source: str, *, after: int, limit: int) -> list[RejectedRecord]:
     """Return refused records of a source, in order, from the one behind index ``after`` on."""
     found = connection.execute(
-        select(table)
-        .where(table.c.source == source, table.c.index > after)
-        .order_by(table.c.index)
-        .limit(limit)
+        select(table).where(table.c.source == source, table.c.index > after).order_by(table.c.index).limit(limit)
     )
     return [
         RejectedRecord(
-            row.source, row.index, row.pointer, row.code, row.detail, row.byte_offset,
-            None if row.record is None else bytes(row.record), row.spooled,
+            row["source"], row["index"], row["pointer"], row["code"], row["detail"], row["byte_offset"],
+            None if row["record"] is None else bytes(row["record"]), row["spooled"],
         )
-        for row in found
+        for row in found.mappings()
     ]  # fmt: skip
 
 

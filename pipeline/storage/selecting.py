@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, ColumnExpressionArgument, and_, exists, func, literal, not_, or_, tuple_
 
 from pipeline.ids import BatchId, nth_chunk
+from pipeline.storage._copy import NUL_STANDS_AS
 from pipeline.storage._models import events, findings
 
 Value: TypeAlias = str | int | datetime | UUID | BatchId
@@ -48,6 +49,11 @@ def older_than(received_at: datetime, chunk: UUID, position: int) -> Condition:
     )
 
 
+def stored(text: str) -> str:
+    """Return a text as its column holds it: PostgreSQL has no NUL."""
+    return text.replace("\0", NUL_STANDS_AS)
+
+
 def _condition(term: Term) -> Condition:
     any_of = or_(*(_KEYS[term.key](value) for value in term.values))
     # A column without a value must not make a negation unknown, and so drop the row.
@@ -61,7 +67,7 @@ def _prune(term: Term) -> Condition:
 
 
 def _equals(name: str) -> Callable[[Value], ColumnExpressionArgument[bool]]:
-    return lambda value: events.c[name] == value
+    return lambda value: events.c[name] == (stored(value) if isinstance(value, str) else value)
 
 
 def _outcome(value: Value) -> ColumnExpressionArgument[bool]:
@@ -74,7 +80,7 @@ def _rule(value: Value) -> ColumnExpressionArgument[bool]:
         findings.c.accepted_at == events.c.accepted_at,
         findings.c.chunk == events.c.chunk,
         findings.c.position == events.c.position,
-        findings.c.rule_id == value,
+        findings.c.rule_id == stored(str(value)),
     )
 
 
@@ -88,7 +94,7 @@ def _batch(value: Value) -> ColumnExpressionArgument[bool]:
 
 
 def _contains(value: Value) -> ColumnExpressionArgument[bool]:
-    return or_(*(events.c[name].icontains(value, autoescape=True) for name in _SEARCHED))
+    return or_(*(events.c[name].icontains(stored(str(value)), autoescape=True) for name in _SEARCHED))
 
 
 _KEYS: dict[str, Callable[[Value], ColumnExpressionArgument[bool]]] = {

@@ -107,11 +107,12 @@ def _counts(connection: Connection, upload_ids: list[UUID]) -> dict[UUID, _Count
     names = ("judged", "duplicates", "flagged", "dead")
     sums = [func.coalesce(func.sum(chunks.c[name]), 0).label(name) for name in names]
     query = (
-        select(chunks.c.upload_id, *sums, func.max(chunks.c.settled_at))
+        select(chunks.c.upload_id, *sums, func.max(chunks.c.settled_at).label("settled_at"))
         .where(chunks.c.upload_id.in_(upload_ids))
         .group_by(chunks.c.upload_id)
     )
-    return {upload_id: _Counts(*map(int, sums), settled) for upload_id, *sums, settled in connection.execute(query)}
+    rows = connection.execute(query).mappings()
+    return {row["upload_id"]: _Counts(**{name: row[name] for name in (*names, "settled_at")}) for row in rows}
 
 
 def _status(row: Mapping[str, Any], counts: _Counts) -> UploadStatus:
@@ -141,12 +142,14 @@ def _status(row: Mapping[str, Any], counts: _Counts) -> UploadStatus:
 
 
 def _eta(row: Mapping[str, Any], settled: int, rate: float, state: str) -> float | None:
-    if state in {"done", "failed"}:
-        return 0.0 if settled >= row["accepted"] else round((row["accepted"] - settled) / rate, 1) if rate else None
-    if not row["bytes_read"] or not rate:
-        return None
-    expected = row["accepted"] * row["bytes_total"] / row["bytes_read"]
-    return round(max(0.0, expected - settled) / rate, 1)
+    expected = float(row["accepted"])
+    if state in {"received", "splitting"}:
+        if not row["bytes_read"]:
+            return None
+        expected *= row["bytes_total"] / row["bytes_read"]
+    if settled >= expected:
+        return 0.0
+    return round((expected - settled) / rate, 1) if rate else None
 
 
 def _row(upload_id: UUID, fields: Mapping[str, str]) -> dict[str, object]:

@@ -48,7 +48,9 @@ class Summary:
     to_send: int = 0
 
 
-def claim(connection: Connection, origin: Origin, *, rule_set: str | None, judged: int, flagged: int, dead: int) -> bool:
+def claim(
+    connection: Connection, origin: Origin, *, rule_set: str | None, judged: int, flagged: int, dead: int
+) -> bool:
     """Insert the chunk's id, which makes everything after it happen once. Returns False if it was there.
 
     The advisory lock makes a second worker wait here, where it can see who blocks it, and not inside a unique index.
@@ -75,7 +77,13 @@ def claim(connection: Connection, origin: Origin, *, rule_set: str | None, judge
 
 
 def record(
-    connection: Connection, origin: Origin, chunk: Chunk, verdicts: Sequence[Verdict], *, rule_set: str, send_from: Severity
+    connection: Connection,
+    origin: Origin,
+    chunk: Chunk,
+    verdicts: Sequence[Verdict],
+    *,
+    rule_set: str,
+    send_from: Severity,
 ) -> Summary:
     """Write a chunk's verdicts: its id, findings, alerts, outbox rows, tallies, refused records, and last its events.
 
@@ -101,7 +109,12 @@ def record(
             text("DELETE FROM dead_letters WHERE event_id = :event"), {"event": str(origin.chunk_id.event(0))}
         )
     now = datetime.now(UTC)
-    copy(connection, "events", _EVENT, (_event_row(origin, i, item, verdict, now) for i, (item, verdict) in enumerate(judged)))
+    copy(
+        connection,
+        "events",
+        _EVENT,
+        (_event_row(origin, i, item, verdict, now) for i, (item, verdict) in enumerate(judged)),
+    )
     return Summary(Recorded.NEW, len(flagged), to_send)
 
 

@@ -1,16 +1,13 @@
 """The first schema."""
 
-from alembic import op
+from pathlib import Path
 
-from pipeline.storage._models import PARTITIONED, metadata
+from alembic import op
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Create the tables, and a default partition for what no day's partition takes."""
-    connection = op.get_bind()
-    metadata.create_all(connection)
-    for table in PARTITIONED:
-        op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
+    """Create the tables."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

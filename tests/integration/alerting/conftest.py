@@ -72,8 +72,10 @@ def place(engine: Engine) -> Place:
         with transaction(engine) as connection:
             connection.execute(
                 text(
-                    'INSERT INTO alerts (accepted_at, alert_id, chunk, position, created_at, lane, severity, title, rule_ids, "user", agent, tool, sendable) '
-                    "VALUES (:accepted_at, :alert, :chunk, 0, :accepted_at, :lane, :severity, 'Dangerous tool', ARRAY['dangerous-tool'], :user, 'ChatBot', :tool, true)"
+                    "INSERT INTO alerts (accepted_at, alert_id, chunk, position, created_at, lane, severity, title, "
+                    'rule_ids, "user", agent, tool, sendable) '
+                    "VALUES (:accepted_at, :alert, :chunk, 0, :accepted_at, :lane, :severity, 'Dangerous tool', "
+                    "ARRAY['dangerous-tool'], :user, 'ChatBot', :tool, true)"
                 ),
                 row,
             )
@@ -87,8 +89,10 @@ def place(engine: Engine) -> Place:
             for number in range(findings):
                 connection.execute(
                     text(
-                        'INSERT INTO findings (accepted_at, chunk, position, rule_id, title, severity, confidence, field, start, "end", excerpt, view, reason, tags) '
-                        "VALUES (:accepted_at, :chunk, 0, :rule, 'Dangerous tool', :severity, 'high', 'tool', 0, 8, 'os_shell', 'raw', 'os_shell runs commands', '{}')"
+                        "INSERT INTO findings (accepted_at, chunk, position, rule_id, title, severity, confidence, "
+                        'field, start, "end", excerpt, view, reason, tags) '
+                        "VALUES (:accepted_at, :chunk, 0, :rule, 'Dangerous tool', :severity, 'high', 'tool', "
+                        "0, 8, 'os_shell', 'raw', 'os_shell runs commands', '{}')"
                     ),
                     {**row, "rule": f"dangerous-tool-{number}"},
                 )

@@ -23,7 +23,7 @@ Waiting = Callable[[], dict[UUID, float]]
 MakeCourier = Callable[..., Courier]
 
 
-def test_a_due_alert_is_told_once(  # noqa: PLR0913
+def test_a_due_alert_is_told_once(
     engine: Engine, place: Place, courier: MakeCourier, listener: Listener, log_of: LogOf, waiting: Waiting
 ) -> None:
     """An alert reaches the webhook and the console, is written down as sent, and leaves the outbox."""
@@ -33,8 +33,8 @@ def test_a_due_alert_is_told_once(  # noqa: PLR0913
     assert SliceEnd.NOTHING_DUE is run(engine, courier(listener.url))
 
     assert [str(alert)] == listener.ids
-    assert {"console": ("sent", 1, "written"), "webhook": ("sent", 1, "HTTP 204")} == log_of(alert)
-    assert {} == waiting()
+    assert log_of(alert) == {"console": ("sent", 1, "written"), "webhook": ("sent", 1, "HTTP 204")}
+    assert waiting() == {}
 
 
 def test_the_post_is_a_cloud_event(engine: Engine, place: Place, courier: MakeCourier, listener: Listener) -> None:
@@ -44,22 +44,22 @@ def test_the_post_is_a_cloud_event(engine: Engine, place: Place, courier: MakeCo
 
     [post] = listener.posts
     event, data = post.event, post.event["data"]
-    assert "/hook?team=a" == post.path
-    assert "application/cloudevents+json" == post.headers["Content-Type"]
+    assert post.path == "/hook?team=a"
+    assert post.headers["Content-Type"] == "application/cloudevents+json"
     assert str(alert) == post.headers["Idempotency-Key"] == event["id"]
     assert f"Basic {base64.b64encode(b'us:p@ss').decode()}" == post.headers["Authorization"]
-    assert ("1.0", "sentinel.alert", "application/json") == (
+    assert (
         event["specversion"],
         event["type"],
         event["datacontenttype"],
-    )
-    assert "https://sentinel.test" == event["source"]
+    ) == ("1.0", "sentinel.alert", "application/json")
+    assert event["source"] == "https://sentinel.test"
     assert data["event_id"] == event["subject"]
     assert f"https://sentinel.test/events/{data['event_id']}" == data["url"]
-    assert ("high", ["dangerous-tool"], "Dangerous tool") == (data["severity"], data["rule_ids"], data["title"])
-    assert ("al\u202eice", "ChatBot", "os_shell") == (data["user"], data["agent"], data["tool"])
+    assert (data["severity"], data["rule_ids"], data["title"]) == ("high", ["dangerous-tool"], "Dangerous tool")
+    assert (data["user"], data["agent"], data["tool"]) == ("al\u202eice", "ChatBot", "os_shell")
     assert 1 == data["findings_total"] == len(data["findings"])
-    assert "os_shell" == data["findings"][0]["excerpt"]
+    assert data["findings"][0]["excerpt"] == "os_shell"
     assert datetime.fromisoformat(event["time"]).tzinfo is not None
     assert not {"prompt", "response"} & data.keys()
 
@@ -71,13 +71,13 @@ def test_a_slow_receiver_does_not_stop_a_burst(
     for _ in range(8):
         place()
     listener.gate.clear()
-    telling = threading.Thread(target=_run, args=(engine, courier(listener.url)))
+    telling = threading.Thread(target=run, args=(engine, courier(listener.url)))
     telling.start()
     listener.wait_for(8)
     listener.gate.set()
     telling.join()
 
-    assert 8 == listener.most_at_once
+    assert listener.most_at_once == 8
 
 
 def test_what_the_console_was_told_is_written_down_while_the_webhook_hangs(
@@ -86,13 +86,13 @@ def test_what_the_console_was_told_is_written_down_while_the_webhook_hangs(
     """Receivers are independent: one's answer is kept before the other's has come."""
     alert = place()
     listener.gate.clear()
-    telling = threading.Thread(target=_run, args=(engine, courier(listener.url)))
+    telling = threading.Thread(target=run, args=(engine, courier(listener.url)))
     telling.start()
     listener.wait_for(1)
     until = time.monotonic() + 4
     while "console" not in log_of(alert) and time.monotonic() < until:
         pass
-    assert {"console": ("sent", 1, "written")} == log_of(alert)
+    assert log_of(alert) == {"console": ("sent", 1, "written")}
     listener.gate.set()
     telling.join()
 
@@ -107,7 +107,7 @@ def test_the_most_urgent_is_told_first(engine: Engine, place: Place, courier: Ma
     assert str(urgent) == listener.ids[0]
 
 
-def test_a_receiver_taken_away_no_longer_holds_the_alert(  # noqa: PLR0913, PLR0917
+def test_a_receiver_taken_away_no_longer_holds_the_alert(
     engine: Engine,
     place: Place,
     courier: MakeCourier,
@@ -123,8 +123,8 @@ def test_a_receiver_taken_away_no_longer_holds_the_alert(  # noqa: PLR0913, PLR0
     make_due()
     run(engine, courier(""))
 
-    assert ("rejected", 1, "this receiver is no longer configured") == log_of(alert)["webhook"]
-    assert {} == waiting()
+    assert log_of(alert)["webhook"] == ("rejected", 1, "this receiver is no longer configured")
+    assert waiting() == {}
 
 
 def test_a_thawed_worker_tells_nothing_that_may_be_anothers(
@@ -135,11 +135,11 @@ def test_a_thawed_worker_tells_nothing_that_may_be_anothers(
     moments = iter([0.0, 0.0, notify.LEASE_SECONDS * -2, 99.0])
     notify.run(engine, courier(listener.url), side_by_side=8, clock=lambda: next(moments))
 
-    assert [] == listener.posts
+    assert listener.posts == []
     assert waiting()[alert] > 20
 
 
-def test_an_alert_told_but_not_written_down_is_told_again_under_the_same_id(  # noqa: PLR0913, PLR0917
+def test_an_alert_told_but_not_written_down_is_told_again_under_the_same_id(
     engine: Engine, place: Place, courier: MakeCourier, listener: Listener, make_due: Callable[[], None], log_of: LogOf
 ) -> None:
     """Where the note after the telling does not commit, the alert comes back, recognisable as the same."""
@@ -153,9 +153,9 @@ def test_an_alert_told_but_not_written_down_is_told_again_under_the_same_id(  # 
     finally:
         with transaction(engine) as connection:
             connection.execute(text("ALTER TABLE notifications DROP CONSTRAINT never"))
-    assert {} == log_of(alert)
+    assert log_of(alert) == {}
     make_due()
     run(engine, courier(listener.url))
 
     assert [str(alert)] * 2 == listener.ids
-    assert ("sent", 1, "HTTP 204") == log_of(alert)["webhook"]
+    assert log_of(alert)["webhook"] == ("sent", 1, "HTTP 204")

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from alerting.app import create_app
 from alerting.settings import AlertSettings
+from pipeline import health
 from pipeline.queue import Queue, TaskName, wake
 from pipeline.settings import PipeSettings
 from tests.integration.alerting.listener import Listener
@@ -53,7 +54,7 @@ def start(listener: Listener, database_url: str, redis_url: str, tmp_path: Path)
     def begin(*arguments: str) -> subprocess.Popen[bytes]:
         with (tmp_path / f"{len(running)}.out").open("wb") as out, (tmp_path / f"{len(running)}.err").open("wb") as err:
             running.append(
-                subprocess.Popen(  # noqa: S603 - our own program
+                subprocess.Popen(
                     [sys.executable, *arguments],
                     env=environment,
                     cwd=tmp_path,
@@ -79,7 +80,7 @@ def _until(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def test_a_kill_while_telling_tells_again_under_the_same_id(  # noqa: PLR0913, PLR0917
+def test_a_kill_while_telling_tells_again_under_the_same_id(
     start: Start, place: Place, listener: Listener, make_due: Callable[[], None], waiting: Waiting, log_of: LogOf
 ) -> None:
     """A worker killed with -9 between telling and writing down leaves the alert to its lease, and it is told again."""
@@ -93,12 +94,12 @@ def test_a_kill_while_telling_tells_again_under_the_same_id(  # noqa: PLR0913, P
 
     assert waiting()[alert] > 0
     make_due()
-    assert 0 == start("-c", _SLICE).wait(_PATIENCE)
+    assert start("-c", _SLICE).wait(_PATIENCE) == 0
 
     assert [str(alert)] * 2 == listener.ids
     assert listener.posts[0].body == listener.posts[1].body
-    assert "sent" == log_of(alert)["webhook"][0]
-    assert {} == waiting()
+    assert log_of(alert)["webhook"][0] == "sent"
+    assert waiting() == {}
 
 
 def test_several_workers_tell_every_alert_once(
@@ -108,22 +109,22 @@ def test_several_workers_tell_every_alert_once(
     found = sorted(str(place()) for _ in range(60))
     workers = [start("-c", _SLICE) for _ in range(3)]
 
-    assert [0, 0, 0] == [worker.wait(_PATIENCE) for worker in workers]
+    assert [worker.wait(_PATIENCE) for worker in workers] == [0, 0, 0]
     assert found == sorted(listener.ids)
-    assert {} == waiting()
+    assert waiting() == {}
 
 
-@pytest.mark.usefixtures("redis_client")
-def test_a_ring_makes_the_worker_tell(  # noqa: PLR0913, PLR0917
+def test_a_ring_makes_the_worker_tell(
     start: Start,
     place: Place,
     listener: Listener,
     waiting: Waiting,
+    redis_client: redis.Redis,
     database_url: str,
     redis_url: str,
     tmp_path: Path,
 ) -> None:
-    """A message on the queue ``alerts`` lets the Celery worker tell what is due, and print its line."""
+    """A message on the queue ``alerts`` lets the worker tell what is due, print its line, and give a sign of life."""
     alert = place()
     worker = start(*_WORKER)
     app = create_app(
@@ -133,17 +134,18 @@ def test_a_ring_makes_the_worker_tell(  # noqa: PLR0913, PLR0917
     listener.wait_for(1)
 
     assert _until(lambda: not waiting())
+    assert health.is_alive(health.pulse_ages(redis_client).get(Queue.ALERTS))
     worker.terminate()
     worker.wait(_PATIENCE)
     printed = [line for line in (tmp_path / "0.out").read_text("utf-8").splitlines() if line.startswith("ALERT")]
-    assert 1 == len(printed)
+    assert len(printed) == 1
     assert printed[0].startswith(
         'ALERT high "Dangerous tool" tool="os_shell" user="alice" http://127.0.0.1:8000/events/'
     )
     assert printed[0].endswith(str(alert))
 
 
-def test_a_worker_without_postgresql_waits_for_it(  # noqa: PLR0913, PLR0917
+def test_a_worker_without_postgresql_waits_for_it(
     engine: Engine,
     start: Start,
     place: Place,
@@ -164,7 +166,7 @@ def test_a_worker_without_postgresql_waits_for_it(  # noqa: PLR0913, PLR0917
         f"sys.argv = ['celery', *{_WORKER[2:]!r}]; runpy.run_module('celery', run_name='__main__')",
     )
     assert _until(lambda: b"alerts_deferred" in (tmp_path / "0.err").read_bytes())
-    assert [] == listener.posts
+    assert listener.posts == []
     assert away.poll() is None
     away.terminate()
     away.wait(_PATIENCE)
@@ -173,4 +175,4 @@ def test_a_worker_without_postgresql_waits_for_it(  # noqa: PLR0913, PLR0917
     wake(app, TaskName.NOTIFY, Queue.ALERTS)
     listener.wait_for(1)
     assert _until(lambda: not waiting())
-    assert 0 == redis_client.llen(Queue.ALERTS)
+    assert redis_client.llen(Queue.ALERTS) == 0

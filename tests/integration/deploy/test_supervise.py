@@ -37,10 +37,12 @@ def launcher(home: Home) -> Iterator[subprocess.Popen[bytes]]:
         [sys.executable, str(_SCRIPT), str(home.path)], env={**os.environ, "PYTHONPATH": str(_ROOT)}
     )
     wanted = {"stack.py": 1, "guard.py": 1, _FORKING: 2, "valkey-server": 1, "postgres: checkpointer": 1}
-    eventually(lambda: all(len(named(home, program)) == count for program, count in wanted.items()))
-    yield process
-    process.kill()
-    process.wait()
+    try:
+        eventually(lambda: all(len(named(home, program)) == count for program, count in wanted.items()))
+        yield process
+    finally:
+        process.kill()
+        process.wait()
     eventually(lambda: not home.holders())
 
 
@@ -96,9 +98,7 @@ def test_a_killed_launcher_whose_guard_was_killed_leaves_no_process(
 
 
 @pytest.mark.parametrize("program", ["valkey-server", "bin/postgres", _FORKING])
-def test_a_killed_child_is_healed_without_strays(
-    launcher: subprocess.Popen[bytes], home: Home, program: str
-) -> None:
+def test_a_killed_child_is_healed_without_strays(launcher: subprocess.Popen[bytes], home: Home, program: str) -> None:
     """After kill -9 of a child there are as many processes as before, and none of its old ones."""
     old = [pid for pid in home.holders() if program in command(pid)]
     (main,) = [pid for pid in old if parent(pid) == launcher.pid]

@@ -30,10 +30,10 @@ def _notification(tool: str = "os_shell", user: str = "alice") -> Notification:
 
 def test_the_line_says_what_matters() -> None:
     """One line names the severity, the title, the tool, the user, the page and the alert."""
-    assert (
+    assert format_line(_notification()) == (
         'ALERT high "Dangerous tool" tool="os_shell" user="alice" '
         "http://127.0.0.1:8000/events/0190b0a0000070008000000000000000.0 0190b0a0-0000-8000-8000-000000000001"
-    ) == format_line(_notification())
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_any_event_makes_one_short_printable_line(tool: str, user: str) -> None:
     line = format_line(_notification(tool, user))
 
     assert line.isprintable()
-    assert 1 == len(line.splitlines())
+    assert len(line.splitlines()) == 1
     assert len(line.encode()) < 4096
 
 
 def test_the_line_reaches_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
     """The receiver writes the line, and nothing else, to the process' standard output."""
-    assert "written" == ConsoleReceiver().tell(_notification())
+    assert ConsoleReceiver().tell(_notification()) == "written"
 
     assert f"{format_line(_notification())}\n" == capfd.readouterr().out

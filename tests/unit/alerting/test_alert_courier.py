@@ -100,7 +100,7 @@ def test_a_success_is_delivered() -> None:
     due = _due()
     settled = _tell(Courier({"answering": Answering(lambda: "taken")}, link_base=""), due)
 
-    assert [(NotificationState.SENT, "taken")] == [(note.state, note.reason) for note in settled.notes]
+    assert [(note.state, note.reason) for note in settled.notes] == [(NotificationState.SENT, "taken")]
     assert ([due.alert_id], []) == (settled.delivered, settled.postponed)
 
 
@@ -109,7 +109,7 @@ def test_a_refusal_is_final() -> None:
     due = _due()
     settled = _tell(Courier({"answering": Answering(_raising(ReceiverRejected("no")))}, link_base=""), due)
 
-    assert [(NotificationState.REJECTED, "no")] == [(note.state, note.reason) for note in settled.notes]
+    assert [(note.state, note.reason) for note in settled.notes] == [(NotificationState.REJECTED, "no")]
     assert ([due.alert_id], []) == (settled.delivered, settled.postponed)
 
 
@@ -118,7 +118,7 @@ def test_a_fault_in_a_receiver_loses_nothing() -> None:
     due = _due()
     settled = _tell(Courier({"answering": Answering(_raising(ZeroDivisionError()))}, link_base=""), due)
 
-    assert ["internal error: ZeroDivisionError"] == [note.reason for note in settled.notes]
+    assert [note.reason for note in settled.notes] == ["internal error: ZeroDivisionError"]
     assert ([], [due.alert_id]) == (settled.delivered, [item.alert_id for item in settled.postponed])
 
 
@@ -126,7 +126,7 @@ def test_an_alerts_own_wait_grows_with_its_own_attempts() -> None:
     """The fourth failure of one alert waits sixteen times as long as the first."""
     courier = Courier({"answering": Answering(_raising(ReceiverUnavailable("busy")))}, link_base="", chance=lambda: 0)
 
-    assert [32.0] == [item.seconds for item in _tell(courier, _due(attempts=4)).postponed]
+    assert [item.seconds for item in _tell(courier, _due(attempts=4)).postponed] == [32.0]
 
 
 def test_a_receiver_rests_longer_each_time_and_is_then_asked_again() -> None:
@@ -135,16 +135,16 @@ def test_a_receiver_rests_longer_each_time_and_is_then_asked_again() -> None:
     courier = Courier({"answering": receiver}, link_base="", clock=clock, chance=lambda: 0)
     _tell(courier, _due())
     resting = _tell(courier, _due())
-    assert (1, [2.0]) == (receiver.asked, [item.seconds for item in resting.postponed])
-    assert [("busy", False)] == [(note.reason, note.attempted) for note in resting.notes]
+    assert (receiver.asked, [item.seconds for item in resting.postponed]) == (1, [2.0])
+    assert [(note.reason, note.attempted) for note in resting.notes] == [("busy", False)]
 
     clock.now = 2.0
     _tell(courier, _due())
-    assert [4.0] == [item.seconds for item in _tell(courier, _due()).postponed]
+    assert [item.seconds for item in _tell(courier, _due()).postponed] == [4.0]
     clock.now = 6.0
     receiver.answer = lambda: "taken"
-    assert 1 == len(_tell(courier, _due()).delivered)
-    assert 3 == receiver.asked
+    assert len(_tell(courier, _due()).delivered) == 1
+    assert receiver.asked == 3
 
 
 def test_failures_side_by_side_count_as_one() -> None:
@@ -154,7 +154,7 @@ def test_failures_side_by_side_count_as_one() -> None:
     )
     _tell(courier, *(_due() for _ in range(8)))
 
-    assert [2.0] == [item.seconds for item in _tell(courier, _due()).postponed]
+    assert [item.seconds for item in _tell(courier, _due()).postponed] == [2.0]
 
 
 @pytest.mark.parametrize(("asked", "waits"), [(0.0, 2.0), (30.0, 30.0), (10**9, 3600.0)])
@@ -171,5 +171,5 @@ def test_nothing_is_begun_when_the_claim_may_be_over() -> None:
     receiver = Answering(lambda: "taken")
     courier = Courier({"answering": receiver}, link_base="", clock=lambda: 100.0)
 
-    assert [] == list(courier.tell([_due()], give_up_at=100.0))
-    assert 0 == receiver.asked
+    assert list(courier.tell([_due()], give_up_at=100.0)) == []
+    assert receiver.asked == 0

@@ -46,4 +46,4 @@ def test_a_receiver_fails_in_exactly_two_ways() -> None:
 
 def test_without_a_webhook_there_is_the_console() -> None:
     """The default installation tells alerts on the console alone."""
-    assert ["console"] == list(receivers.configured(AlertSettings.model_validate({"alert_webhook_url": None})))
+    assert list(receivers.configured(AlertSettings.model_validate({"alert_webhook_url": None}))) == ["console"]

@@ -30,5 +30,5 @@ def test_the_webhook_url_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tm
     settings = AlertSettings()
 
     assert settings.alert_webhook_url is not None
-    assert "https://example.test/t0p-s3cret" == settings.alert_webhook_url.get_secret_value()
+    assert settings.alert_webhook_url.get_secret_value() == "https://example.test/t0p-s3cret"
     assert "t0p-s3cret" not in repr(settings)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from alerting.receivers import Notification, ReceiverRejected, ReceiverUnavailable, ToldFinding
 from alerting.receivers.webhook import WebhookReceiver, encode, error_for
 
-SECRET = "t0p-s3cret"  # noqa: S105 - nobody's
+SECRET = "t0p-s3cret"
 
 
 def _notification() -> Notification:
@@ -74,7 +74,7 @@ def test_a_post_is_bounded_and_repeats_exactly() -> None:
     assert body == encode(_notification())
     assert body.isascii()
     assert len(body) < 64_000
-    assert "2026-01-01T12:30:00Z" == json.loads(body)["time"]
+    assert json.loads(body)["time"] == "2026-01-01T12:30:00Z"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,6 @@ def test_a_wrong_url_is_said_once_in_the_log_and_on_every_alert(url: str) -> Non
     with pytest.raises(ReceiverRejected) as refused:
         receiver.tell(_notification())
 
-    assert [("error", "webhook_unusable")] == [(entry["log_level"], entry["event"]) for entry in logged]
+    assert [(entry["log_level"], entry["event"]) for entry in logged] == [("error", "webhook_unusable")]
     assert "SENTINEL_ALERT_WEBHOOK_URL" in refused.value.reason
     assert SECRET not in refused.value.reason + str(logged)

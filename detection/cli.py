@@ -1,0 +1,149 @@
+"""The commands that need no server: ``scan``, and ``rules list``, ``check`` and ``test``."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from detection.compiler import RuleSet
+    from detection.event import Event
+
+UNUSABLE = 2
+"""Exit status for input that cannot be used."""
+
+rules_app = typer.Typer(help="Look at detection rules, check them, and run their own tests.", no_args_is_help=True)
+
+_Packs = Annotated[
+    list[Path] | None,
+    typer.Option("--packs", metavar="DIR", help="Folder of rule packs to use instead of the shipped ones."),
+]
+_Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[PATH]...", help="Rule packs, or folders of them; the shipped ones if none."),
+]
+
+
+def scan(
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="Events, one JSON object a line; - is standard input.")
+    ] = "-",
+    packs: _Packs = None,
+) -> None:
+    """Judge events without a server: one JSON event a line in, one verdict a line out, in the same order.
+
+    Exits 0 whatever the verdicts are, and 2 where the input or the rules cannot be used.
+    """
+    from detection.scanner import Scanner  # noqa: PLC0415 - the engine takes longer to import than help to print
+
+    scanner = Scanner(_load(packs))
+    out = sys.stdout
+    try:
+        with _open(file) as lines:
+            for event in _events(file, lines):
+                out.write(_json(scanner.scan(event).as_dict()) + "\n")
+        out.flush()
+    except BrokenPipeError:
+        # The reader has seen enough. Python would complain when it closes the pipe at exit.
+        sys.stderr.close()
+
+
+@rules_app.command("list")
+def list_rules(packs: _Packs = None) -> None:
+    """List the rules with their severity, pack and title."""
+    for rule in _load(packs).rules:
+        typer.echo(f"{rule.severity.label:<13} {rule.pack:<12} {rule.id:<28} {rule.title}")
+
+
+@rules_app.command("check")
+def check_rules(paths: _Paths = None) -> None:
+    """Check rule packs, and tell everything that is wrong with them at once."""
+    rule_set = _admit(paths)
+    typer.echo(f"{_count(len(rule_set.rules), 'rule')}, nothing wrong; rule set {rule_set.version}")
+
+
+@rules_app.command("test")
+def try_rules(paths: _Paths = None) -> None:
+    """Run the tests that the rules carry: attacks that must match, and benign twins that must not."""
+    rule_set = _admit(paths)
+    tests = [test for rule in rule_set.rules for test in rule.tests]
+    attacks = sum(test.attack for test in tests)
+    counted = f"{_count(attacks, 'attack')} and {_count(len(tests) - attacks, 'benign twin')}"
+    typer.echo(f"{_count(len(rule_set.rules), 'rule')}: {counted}, all as expected")
+
+
+def _admit(paths: list[Path] | None) -> "RuleSet":
+    """Return the rules of those packs, or name every mistake and exit 1."""
+    from detection.admission import SHIPPED_PACKS, admit  # noqa: PLC0415 - as above
+    from detection.errors import RuleErrors  # noqa: PLC0415 - as above
+
+    rule_set, errors = admit(paths or [SHIPPED_PACKS])
+    if not errors:
+        return rule_set
+    wrong = RuleErrors(errors)
+    typer.echo(str(wrong), err=True)
+    typer.echo(_count(len(wrong.errors), "error"), err=True)
+    raise typer.Exit(1)
+
+
+def _load(packs: list[Path] | None) -> "RuleSet":
+    """Return the rule set, or say what is wrong with the packs and exit."""
+    from detection.admission import load_rule_set  # noqa: PLC0415 - as above
+    from detection.errors import RuleErrors  # noqa: PLC0415 - as above
+
+    try:
+        return load_rule_set(*packs or ())
+    except RuleErrors as error:
+        _refuse(str(error))
+
+
+def _open(file: str) -> IO[bytes]:
+    """Return the input."""
+    try:
+        return sys.stdin.buffer if file == "-" else Path(file).open("rb")
+    except OSError as error:
+        _refuse(f"{file}: {error.strerror}")
+
+
+def _events(file: str, lines: IO[bytes]) -> Iterator["Event"]:
+    """Give the event of every line that is not blank, as far as they can be read."""
+    import msgspec  # noqa: PLC0415 - as above
+
+    from detection.event import Event  # noqa: PLC0415 - as above
+
+    decoder = msgspec.json.Decoder(Event)
+    name = "standard input" if file == "-" else file
+    try:
+        for number, line in enumerate(lines, 1):
+            text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+            if not text:
+                continue
+            try:
+                yield decoder.decode(text)
+            except UnicodeDecodeError as error:
+                _refuse(f"{name}:{number}: not UTF-8: {error.reason}")
+            except (msgspec.DecodeError, RecursionError) as error:
+                _refuse(f"{name}:{number}: {error}")
+    except OSError as error:
+        _refuse(f"{name}: {error.strerror}")
+
+
+def _json(document: dict[str, object]) -> str:
+    """Return a document on one line, in ASCII, so that every text can be written to every terminal and file."""
+    import json  # noqa: PLC0415 - as above
+
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _refuse(message: str) -> NoReturn:
+    """Say what cannot be used, and exit."""
+    sys.stdout.flush()
+    typer.echo(message, err=True)
+    raise typer.Exit(UNUSABLE)

@@ -1,0 +1,81 @@
+"""Fixtures of the dashboard's tests: recorded verdicts, and the dashboard that shows them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from dashboard.app import create_app
+from dashboard.state import DashboardState
+from detection import Event, RuleSet, Scanner, Severity, load_rule_set
+from pipeline.chunk import AcceptedEvent, Chunk
+from pipeline.ids import ChunkId, EventId, new_uuid
+from pipeline.settings import PipeSettings
+from pipeline.storage import transaction, verdicts
+
+Record = Callable[..., list[EventId]]
+
+
+@pytest.fixture(scope="session")
+def rule_set() -> RuleSet:
+    """Give the shipped rules."""
+    return load_rule_set()
+
+
+@pytest.fixture
+def state(engine: Engine, redis_client: redis.Redis, rule_set: RuleSet, tmp_path: Path) -> DashboardState:
+    """Give the dashboard's state on empty servers."""
+    return DashboardState(
+        engine=engine,
+        redis=redis_client,
+        rule_set=rule_set,
+        settings=PipeSettings(home=tmp_path),
+        public_url=None,
+        flower_url="http://127.0.0.1:5555/",
+    )
+
+
+@pytest.fixture
+def client(state: DashboardState) -> Iterator[TestClient]:
+    """Give a client of the dashboard."""
+    with TestClient(create_app(state), base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture
+def record(engine: Engine, rule_set: RuleSet) -> Record:
+    """Give a function that has events judged and recorded as one chunk, as the workers do."""
+    scanner = Scanner(rule_set)
+
+    def write(*events: dict[str, object], at: datetime | None = None, upload_id: str | None = None) -> list[EventId]:
+        received = at or datetime.now(UTC)
+        origin = verdicts.Origin(ChunkId(new_uuid()), "bulk" if upload_id else "realtime", received, "test", upload_id)
+        accepted = [AcceptedEvent(int(received.timestamp() * 1e6), event(**fields)) for fields in events]
+        found = [scanner.scan(item.event) for item in accepted]
+        with transaction(engine) as connection:
+            verdicts.record(
+                connection, origin, Chunk(accepted), found, rule_set=rule_set.version, send_from=Severity.LOW
+            )
+        return [origin.chunk_id.event(index) for index in range(len(accepted))]
+
+    return write
+
+
+def event(**fields: object) -> Event:
+    """Make an event that is clean unless the fields say otherwise."""
+    usual = {
+        "timestamp": "2024-01-15T14:30:00Z", "user": "alice", "agent": "ChatBot", "tool": "web_search",
+        "prompt": "Search for the weather", "response": "It is sunny",
+    }  # fmt: skip
+    return Event(**{**usual, **fields})  # type: ignore[arg-type]
+
+
+def ids(client: TestClient, query: str) -> Sequence[str]:
+    """Return the ids of the events that a query lists."""
+    answer = client.get(f"/api/verdicts?{query}")
+    assert answer.status_code == 200, answer.text
+    return [item["event_id"] for item in answer.json()["items"]]

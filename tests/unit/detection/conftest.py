@@ -1,0 +1,57 @@
+"""What the tests of the engine share: the shipped rules, and a short way to judge an event."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detection import Event, RuleSet, Scanner, Verdict, load_rule_set
+
+Judge = Callable[..., Verdict]
+
+BLANK = {"timestamp": "2026-01-01T00:00:00Z", "user": "", "agent": "", "tool": "", "prompt": "", "response": ""}
+PACK = """pack: example
+rules:
+  - id: example
+    title: Example
+    description: An example.
+    status: stable
+    severity: low
+    confidence: low
+    action: record
+    tags: {}
+    false_positives: none known
+    fields: [prompt]
+    patterns: PATTERNS
+    tests:
+      attacks: [{prompt: ATTACK}]
+      benign: [{prompt: nothing is here}]
+"""
+
+
+@pytest.fixture(scope="session")
+def shipped() -> RuleSet:
+    """Return the shipped rules, compiled."""
+    return load_rule_set()
+
+
+@pytest.fixture(scope="session")
+def judge(shipped: RuleSet) -> Judge:
+    """Return a function that judges an event of the fields given, the others being empty."""
+    scanner = Scanner(shipped)
+    return lambda **fields: scanner.scan(Event(**{**BLANK, **fields}))
+
+
+@pytest.fixture
+def write_pack(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a pack of one rule with these patterns, and returns its folder."""
+
+    def write(patterns: str, attack: str, *changes: tuple[str, str]) -> Path:
+        text = PACK.replace("PATTERNS", patterns).replace("ATTACK", attack)
+        for before, after in changes:
+            assert before in text
+            text = text.replace(before, after, 1)
+        (tmp_path / "example.yaml").write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return write
