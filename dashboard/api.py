@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 
 from dashboard import cursors
 from dashboard.errors import ReadRoute
-from dashboard.filters import read_filters, read_severity, read_time, refuse_unknown
-from dashboard.ranges import read_range
+from dashboard.filters import LABELS, read_filters, read_severity, read_time, refuse_unknown
+from dashboard.ranges import PRESETS, read_range
 from dashboard.state import DashboardState
 from detection import Rule, Severity
 from pipeline.http import Problem
@@ -25,19 +25,35 @@ _USUAL = 100
 _VERDICT_PARAMETERS = (*KEYS, *(f"{key}!" for key in KEYS), "limit", "cursor")
 _ALERT_PARAMETERS = ("min_severity", "user", "agent", "tool", "rule", "from", "to", "limit", "cursor")
 _STATS_PARAMETERS = ("range", "from", "to", "limit")
+_MEANINGS = {
+    **LABELS,
+    "limit": "most items, up to 1,000",
+    "cursor": "next_cursor of the page before",
+    "range": f"one of {', '.join(PRESETS)}; instead of from and to",
+}
+
+
+def _documented(names: Sequence[str]) -> dict[str, Any]:
+    """Describe query parameters for OpenAPI; they are read from the URL, where names may end in an exclamation mark."""
+    meanings = {name: ("not: " if name.endswith("!") else "") + _MEANINGS[name.removesuffix("!")] for name in names}
+    shown = [{"name": n, "in": "query", "description": d, "schema": {"type": "string"}} for n, d in meanings.items()]
+    return {"parameters": shown}
+
+
+_VERDICT_DOCS, _ALERT_DOCS, _STATS_DOCS = map(_documented, (_VERDICT_PARAMETERS, _ALERT_PARAMETERS, _STATS_PARAMETERS))
 
 
 def make_router(state: DashboardState) -> APIRouter:
     """Make the routes of the read endpoints."""
-    router = APIRouter(prefix="/api", route_class=ReadRoute, tags=["reading"])
+    router = APIRouter(prefix="/api", route_class=ReadRoute, tags=["Reading"], default_response_class=Response)
     endpoints = Endpoints(state)
-    router.add_api_route("/verdicts", endpoints.verdicts, response_class=Response)
-    router.add_api_route("/verdicts/{event_id}", endpoints.verdict, response_class=Response)
-    router.add_api_route("/alerts", endpoints.alerts, response_class=Response)
-    router.add_api_route("/alerts/{alert_id}", endpoints.alert, response_class=Response)
-    router.add_api_route("/rules", endpoints.rules, response_class=Response)
-    router.add_api_route("/rules/{rule_id}", endpoints.rule, response_class=Response)
-    router.add_api_route("/stats", endpoints.stats, response_class=Response)
+    router.add_api_route("/verdicts", endpoints.verdicts, summary="Verdicts, newest first", openapi_extra=_VERDICT_DOCS)
+    router.add_api_route("/verdicts/{event_id}", endpoints.verdict, summary="One verdict in full")
+    router.add_api_route("/alerts", endpoints.alerts, summary="Alerts, newest first", openapi_extra=_ALERT_DOCS)
+    router.add_api_route("/alerts/{alert_id}", endpoints.alert, summary="One alert with its notification log")
+    router.add_api_route("/rules", endpoints.rules, summary="The rules in force")
+    router.add_api_route("/rules/{rule_id}", endpoints.rule, summary="One rule, and how often it fired")
+    router.add_api_route("/stats", endpoints.stats, summary="Counts over time and by value", openapi_extra=_STATS_DOCS)
     return router
 
 
@@ -55,8 +71,9 @@ class Endpoints:
         after = Place(*cursors.read(given["cursor"])) if given.get("cursor") else None
         with reading.snapshot(self._state.engine) as connection:
             page = reading.page(connection, terms, limit=limit, after=after)
-        cursor = page.next_after and cursors.write(*page_place(page.next_after))
-        return listing(request, [verdict_json(item) for item in page.items], cursor)
+        place = page.next_after
+        cursor = place and cursors.write(place.received_at, place.chunk, place.position)
+        return listing(request, [verdict_json(item) for item in page.items], cursor or None)
 
     def verdict(self, event_id: str) -> Response:
         """Show one verdict with its event and findings."""
@@ -135,11 +152,6 @@ def listing(request: Request, items: Sequence[object], cursor: str | None) -> Re
         url = request.url.include_query_params(cursor=cursor)
         answered.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
     return answered
-
-
-def page_place(place: Place) -> tuple[datetime, Any, int]:
-    """Return a place as what a cursor is written from."""
-    return place.received_at, place.chunk, place.position
 
 
 def read_limit(given: Mapping[str, str], *, usual: int = _USUAL) -> int:

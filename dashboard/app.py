@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI
 
-from dashboard import accounting, api, assets, health, operation, views
+from dashboard import accounting, api, assets, health, operation, reference, views
 from dashboard.errors import error_page
 from dashboard.state import DashboardState
 from pipeline.http import SecurityHeaders, install
@@ -12,7 +12,7 @@ def make_router(state: DashboardState) -> APIRouter:
     """Make all routes of the dashboard: pages, read endpoints and static files."""
     router = APIRouter()
     router.include_router(assets.make_router())
-    for module in (api, views, operation, accounting, health):
+    for module in (api, views, operation, reference, accounting, health):
         router.include_router(module.make_router(state))
     return router
 

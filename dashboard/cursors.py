@@ -30,9 +30,8 @@ def read(cursor: str) -> tuple[datetime, UUID, int]:
         padded = cursor.encode() + b"=" * (-len(cursor) % 4)
         decoded = base64.b64decode(padded, altchars=b"-_", validate=True)
         microseconds, unique, position = msgspec.json.decode(decoded, type=tuple[int, str, int])
-        if not 0 <= position <= _LARGEST_POSITION:
-            raise ValueError(position)
-        return _EPOCH + microseconds * _MICROSECOND, UUID(unique), position
+        # A position that the column cannot hold stands behind all others.
+        return _EPOCH + microseconds * _MICROSECOND, UUID(unique), min(max(position, 0), _LARGEST_POSITION)
     except (binascii.Error, msgspec.MsgspecError, ValueError, OverflowError) as error:
         detail = "The cursor is none that was given out here; begin again without it."
         raise Problem(422, "Unreadable cursor", detail) from error

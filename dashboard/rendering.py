@@ -73,7 +73,7 @@ def size(octets: float) -> str:
 def duration(seconds: float | timedelta | None) -> str:
     """Write a length of time for people."""
     if seconds is None:
-        return "–"
+        return "?"
     left = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
     if left < 1:
         return f"{max(0.0, left) * 1000:.0f} ms"

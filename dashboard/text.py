@@ -10,9 +10,10 @@ from markupsafe import Markup, escape
 
 from detection import Finding
 
-_CONTROLS = (
-    "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US"
-).split()
+_CONTROLS = [
+    "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "HT", "LF", "VT", "FF", "CR", "SO", "SI",
+    "DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC", "FS", "GS", "RS", "US",
+]  # fmt: skip
 _NAMES = dict(enumerate(_CONTROLS)) | {
     0x7F: "DEL",
     0x061C: "ALM",
@@ -92,7 +93,7 @@ def pieces(text: str, findings: Iterable[Finding]) -> list[Piece]:
 
 
 def around(text: str, finding: Finding) -> Markup | None:
-    """Show what a finding matched, marked, with a little of what stands around it; None: it is about the whole field."""
+    """Show what a finding matched, with a little of what stands around it; None where it is about the whole field."""
     span = _span(finding, len(text))
     if span is None:
         return None

@@ -1,5 +1,7 @@
 """The ``sentinel`` command. What a command needs is imported when it runs, so that ``--help`` is quick."""
 
+# ruff: noqa: PLC0415 - see above
+
 import sys
 from pathlib import Path
 from typing import Annotated

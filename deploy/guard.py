@@ -1,10 +1,8 @@
 """The guard: ends what a launcher that was killed left behind.
 
-A process of its own that reads from the launcher which process groups exist: ``+<group> <signal>`` or ``-<group>``. The
-launcher's death, however it comes, closes the pipe. A signal on the parent's death, which every child also has, does not
-reach grandchildren, and exists on Linux only.
-
-Run as a script, so that it loads nothing but what it needs.
+A process of its own that reads from the launcher which process groups exist: ``+<group> <signal>`` or ``-<group>``.
+The launcher's death, however it comes, closes the pipe. A signal on the parent's death, which every child also has,
+does not reach grandchildren, and exists on Linux only.
 """
 
 import os

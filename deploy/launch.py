@@ -20,7 +20,7 @@ from pipeline.settings import PipeSettings
 _SERVERS = 0
 # Seconds for each stage to end in order: ten in all, with what is killed after them.
 _PATIENCE = {2: 2.5, 1: 4.0, _SERVERS: 3.0}
-_ASK_AGAIN_SECONDS = 0.1
+_ASK_AGAIN_SECONDS = 0.2
 _TELL_SECONDS = 20.0
 _PREPARATIONS = 4
 _FATAL = 78
@@ -213,7 +213,7 @@ class Launcher:
         remembered = self._remembered
         if "redis" in self._external:
             return
-        while not embedded_redis.answers(remembered.valkey_port or 0, remembered.valkey_password):
+        while not embedded_redis.answers(remembered.valkey_port or 0, remembered.valkey_password):  # noqa: ASYNC110 - another process
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
         embedded_redis.forget_pulses(remembered.valkey_port or 0, remembered.valkey_password)
 

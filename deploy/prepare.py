@@ -1,7 +1,7 @@
 """Makes the servers ready for the stack: waits for them, looks at their versions, brings the schema up to date.
 
-``sentinel up`` runs it as a process of its own, before the others. What it prints, the launcher shows. Its arguments name
-the servers, ``redis`` and ``database``, that the launcher did not start itself.
+``sentinel up`` runs it as a process of its own, before the others. What it prints, the launcher shows. Its arguments
+name the servers, ``redis`` and ``database``, that the launcher did not start itself.
 """
 
 import sys
@@ -98,7 +98,7 @@ def _described(server: str, setting: str, describe: Callable[[], str | None]) ->
 
 
 def _wait_for_our_own(url: str) -> None:
-    # After a crash the server first replays its log, which takes as long as it takes; the launcher sees whether it lives.
+    # After a crash the server first replays its log, however long that takes; the launcher sees whether it lives.
     told = time.monotonic()
     while not database.ensure(url):
         time.sleep(_TRY_AGAIN_SECONDS)

@@ -117,7 +117,7 @@ class Home:
             children = running.children if running else ()
             return [child.pid for child in children if start_time(child.pid) == child.started]
         target = str(self.path / "lock")
-        pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
         return [pid for pid in pids if pid != os.getpid() and target in _open_files(pid)]
 
     def remembered(self) -> Remembered:

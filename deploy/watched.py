@@ -93,7 +93,7 @@ async def _ended(running: subprocess.Popen[bytes]) -> None:
         else:
             await _readable(descriptor)
             return
-    while running.poll() is None:
+    while running.poll() is None:  # noqa: ASYNC110 - there is nothing else to wait for
         await asyncio.sleep(_POLL_SECONDS)
 
 

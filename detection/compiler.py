@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 import hyperscan
@@ -52,8 +52,8 @@ class RuleSet:
     """The compiled, immutable whole. Scanners share it; each has its own scratch."""
 
     version: str
-    rules: tuple[Rule, ...]
-    plans: tuple[FieldPlan, ...]
+    rules: tuple[Rule, ...] = field(repr=False)
+    plans: tuple[FieldPlan, ...] = field(repr=False)
 
 
 def compile_rules(rules: Iterable[Rule]) -> tuple[RuleSet, list[RuleError]]:
@@ -62,7 +62,7 @@ def compile_rules(rules: Iterable[Rule]) -> tuple[RuleSet, list[RuleError]]:
     sound = [rule for rule in sorted(rules, key=lambda rule: rule.id) if _compiles(rule, errors)]
     while True:
         try:
-            plans = tuple(_plan(field, sound) for field in FIELDS)
+            plans = tuple(_plan(name, sound) for name in FIELDS)
         except hyperscan.error as error:
             # Each expression compiles alone, so all together are too much. Without the last rule they may not be.
             dropped = sound.pop()
@@ -86,14 +86,14 @@ def _compiles(rule: Rule, errors: list[RuleError]) -> bool:
     return len(errors) == before
 
 
-def _plan(field: str, rules: Sequence[Rule]) -> FieldPlan:
+def _plan(name: str, rules: Sequence[Rule]) -> FieldPlan:
     """Gather everything that the rules look for in a field."""
     expressions: list[Expression] = []
     measures: list[Measure] = []
     sources: list[bytes] = []
     flags = TextMatcher.flags
     for rule in rules:
-        for pattern in rule.patterns if field in rule.fields else ():
+        for pattern in rule.patterns if name in rule.fields else ():
             matcher = matchers()[pattern.matcher]
             for value in pattern.values:
                 if isinstance(matcher, TextMatcher):
@@ -103,7 +103,7 @@ def _plan(field: str, rules: Sequence[Rule]) -> FieldPlan:
                 elif isinstance(matcher, FieldMatcher):
                     measures.append(Measure(rule, pattern, value, matcher))
     combined = database(tuple(sources), flags) if sources else None
-    return FieldPlan(field, combined, tuple(expressions), tuple(measures))
+    return FieldPlan(name, combined, tuple(expressions), tuple(measures))
 
 
 def _version(rules: Sequence[Rule]) -> str:

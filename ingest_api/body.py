@@ -2,7 +2,7 @@
 
 from email.message import Message
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from pipeline.http import Problem
 
@@ -45,16 +45,20 @@ async def read(request: Request, *, most: int, limit: str) -> bytes:
     """Read the whole body.
 
     Raises:
-        Problem: 413, naming ``limit``, as soon as more than ``most`` bytes are announced or sent.
+        Problem: 413, naming ``limit``, as soon as more than ``most`` bytes are announced or sent; 400 when the
+            connection ends before the body does.
     """
     if declared_length(request) > most:
         raise too_large(most, limit)
     parts, total = [], 0
-    async for part in request.stream():
-        total += len(part)
-        if total > most:
-            raise too_large(most, limit)
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            total += len(part)
+            if total > most:
+                raise too_large(most, limit)
+            parts.append(part)
+    except ClientDisconnect:
+        raise Problem(400, "The body was cut off", "The connection ended before the body did.") from None
     return b"".join(parts)
 
 

@@ -50,6 +50,7 @@ def split(body: bytes) -> list[bytes]:
         EmptyBody, WrongShape, TooDeep, NotJson: the body holds no records, and why.
     """
     data = _utf8(body)
+    skipped = len(body) - len(data)
     kind = data.lstrip(b" \t\r\n")[:1]
     if not kind:
         raise EmptyBody
@@ -63,7 +64,8 @@ def split(body: bytes) -> list[bytes]:
     except (msgspec.ValidationError, UnicodeDecodeError):
         raise WrongShape from None
     except msgspec.DecodeError as error:
-        raise syntax_error(data, error) from error
+        found = syntax_error(data, error)
+        raise NotJson(skipped + found.offset, found.detail) from error
 
 
 def parse(records: list[bytes], limits: RecordLimits) -> Parsed:
@@ -87,10 +89,11 @@ def _utf8(body: bytes) -> bytes:
         if body.startswith(mark):
             raise NotJson(0, f"the body is {name}; JSON travels as UTF-8")
     data = body.removeprefix(codecs.BOM_UTF8)
+    skipped = len(body) - len(data)
     if b"\0" in data[:4]:
-        raise NotJson(data.index(b"\0"), "the body is UTF-16 or binary; JSON travels as UTF-8")
+        raise NotJson(skipped + data.index(b"\0"), "the body is UTF-16 or binary; JSON travels as UTF-8")
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        raise NotJson(error.start, "the body is not valid UTF-8") from None
+        raise NotJson(skipped + error.start, "the body is not valid UTF-8") from None
     return mend_surrogates(data)

@@ -42,9 +42,7 @@ async def spool(request: Request, folder: Path, upload_id: str, *, most: int) ->
     try:
         with partial.open("wb") as target:
             reader = _Reader(boundary, target, most)
-            async for piece in request.stream():
-                if piece:
-                    await asyncio.to_thread(reader.feed, piece) if len(piece) > _PIECE // 16 else reader.feed(piece)
+            await _receive(request, reader, most)
             reader.close()
             await asyncio.to_thread(_to_disk, target)
         partial.rename(path)
@@ -63,6 +61,17 @@ async def spool(request: Request, folder: Path, upload_id: str, *, most: int) ->
         partial.unlink(missing_ok=True)
         raise
     return Spooled(path, reader.file_name, reader.size)
+
+
+async def _receive(request: Request, reader: "_Reader", most: int) -> None:
+    total = 0
+    async for piece in request.stream():
+        total += len(piece)
+        # A form may go on before and behind its file, but not for ever.
+        if total > most + _PIECE:
+            raise bodies.too_large(most, "max_upload_bytes")
+        if piece:
+            await asyncio.to_thread(reader.feed, piece) if len(piece) > _PIECE // 16 else reader.feed(piece)
 
 
 class _Reader:

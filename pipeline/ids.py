@@ -12,7 +12,9 @@ from uuid import UUID
 
 _CHUNKS_PER_BATCH = 1 << 16
 _EVENT = re.compile(r"(?P<chunk>[0-9a-f]{32})\.(?P<position>0|[1-9][0-9]{0,8})")
-_BATCH = re.compile(r"(?P<chunk>[0-9a-f]{32})\.(?P<first>[0-9]{1,9})\.(?P<count>[0-9]{1,9})\.(?P<chunks>[0-9]{1,5})")
+_BATCH = re.compile(
+    r"(?P<chunk>[0-9a-f]{32})\.(?P<first>0|[1-9][0-9]{0,8})\.(?P<count>[1-9][0-9]{0,8})\.(?P<chunks>[1-9][0-9]{0,4})"
+)
 _CHUNK = re.compile(r"(?P<root>[0-9a-f]{32})(?P<suffix>\.(?P<first>[0-9]{1,9})(?:~[0-9]{1,9}|-[0-9]{1,9}))?")
 _HEX = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -113,7 +115,8 @@ class BatchId:
             InvalidId: the text is not one.
         """
         found = _BATCH.fullmatch(text)
-        if found is None or not 1 <= int(found["chunks"]) <= _CHUNKS_PER_BATCH:
+        # A batch's first chunk bears number 0 in its low bits, so that the last one's number still fits there.
+        if found is None or int(found["chunks"]) > _CHUNKS_PER_BATCH - int(found["chunk"][-4:], 16):
             raise InvalidId
         return cls(UUID(found["chunk"]), int(found["first"]), int(found["count"]), int(found["chunks"]))
 

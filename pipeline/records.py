@@ -23,6 +23,7 @@ _SURROGATES = re.compile(
 )
 _ANY_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _INT64 = 2**63
+_INT64_DIGITS = len(str(-_INT64))
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
 
@@ -104,7 +105,7 @@ def _read_members(raw: bytes, limits: RecordLimits) -> Mapping[str, msgspec.Raw]
     except msgspec.DecodeError as error:
         raise syntax_error(raw, error) from error
     if not _is_plainly_unique(raw, members):
-        _refuse_duplicates(raw, limits)
+        _refuse_duplicates(raw, members, limits)
     return members
 
 
@@ -118,23 +119,32 @@ def _is_plainly_unique(raw: bytes, members: Mapping[str, msgspec.Raw]) -> bool:
     return compact == raw or b"{" + b", ".join(name + b" " + value for name, value in pairs) + b"}" == raw
 
 
-def _refuse_duplicates(raw: bytes, limits: RecordLimits) -> None:
+def _refuse_duplicates(raw: bytes, members: Mapping[str, msgspec.Raw], limits: RecordLimits) -> None:
     try:
-        json.loads(raw, object_pairs_hook=_unique)
+        twice = _stands_twice(raw)
     except RecursionError:
         _too_deep(limits)
     except UnicodeDecodeError:
         raise RejectedRecordError("", "invalid_utf8", "the record is not valid UTF-8") from None
+    if twice is None:
+        return
+    within = next((name for name, value in members.items() if _stands_twice(bytes(value)) is not None), twice)
+    detail = f"{twice[:100]!r} stands twice in one object; which of them an agent saw cannot be known"
+    raise RejectedRecordError(f"/{_escape(within[:100])}", "duplicate_member", detail)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        detail = f"{twice[:100]!r} stands twice in one object; which of them an agent saw cannot be known"
-        raise RejectedRecordError(f"/{_escape(twice[:100])}", "duplicate_member", detail)
-    return members
+def _stands_twice(raw: bytes) -> str | None:
+    """Return a name that stands twice in one object, at any depth."""
+    twice: list[str] = []
+
+    def notice(pairs: list[tuple[str, Any]]) -> None:
+        if twice or len(dict(pairs)) == len(pairs):
+            return
+        seen: set[str] = set()
+        twice.append(next(name for name, _ in pairs if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
+
+    json.loads(raw, object_pairs_hook=notice, parse_int=str)
+    return twice[0] if twice else None
 
 
 def _present(members: Mapping[str, msgspec.Raw], name: str) -> bool:
@@ -189,21 +199,25 @@ def _metadata(members: Mapping[str, msgspec.Raw], limits: RecordLimits) -> dict[
     if not isinstance(given, dict):
         raise RejectedRecordError("/metadata", "type", "metadata has to be an object")
     for name in others:
-        # The client's own metadata keeps its name; a member that clashes with it is kept beside it.
-        given[name if name not in given else f"{name}~member"] = _value(members[name], name, limits)
+        given[_free_name(name, given)] = _value(members[name], name, limits)
     return given
+
+
+def _free_name(name: str, taken: Mapping[str, object]) -> str:
+    # The client's own metadata keeps its name; a member that clashes with it is kept beside it.
+    while name in taken:
+        name += "~member"
+    return name
 
 
 def _value(raw: msgspec.Raw, name: str, limits: RecordLimits) -> object:
     pointer = f"/{_escape(name)}"
     try:
-        value = json.loads(bytes(raw), parse_constant=_refuse_constant)
+        value = json.loads(bytes(raw), parse_int=_whole_number)
     except RecursionError:
         _too_deep(limits, pointer)
     except UnicodeDecodeError:
         raise RejectedRecordError(pointer, "invalid_utf8", f"{name} is not valid UTF-8") from None
-    except ValueError as error:  # a number of more digits than Python reads
-        raise RejectedRecordError(pointer, "invalid_number", f"{name}: {error}") from None
     return _bounded(value, limits.max_depth - 1, pointer, limits)
 
 
@@ -216,19 +230,18 @@ def _bounded(value: object, levels: int, pointer: str, limits: RecordLimits) -> 
         return [_bounded(found, levels - 1, pointer, limits) for found in value]
     if isinstance(value, float) and value - value != 0:
         raise RejectedRecordError(pointer, "invalid_number", "a number is too large for any computer's own numbers")
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return str(value)
     return value
+
+
+def _whole_number(text: str) -> int | str:
+    # Programs of 64 bits, the chunk's encoding among them, would lose the rest: what does not fit stays text.
+    fits = len(text) <= _INT64_DIGITS and -_INT64 <= int(text) < _INT64
+    return int(text) if fits else text
 
 
 def _too_deep(limits: RecordLimits, pointer: str = "") -> NoReturn:
     detail = f"the record is nested deeper than the {limits.max_depth} levels of max_depth"
     raise RejectedRecordError(pointer, "too_deep", detail)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    message = f"{name} is no JSON number"
-    raise ValueError(message)
 
 
 def _kind(raw: bytes) -> str:

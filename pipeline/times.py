@@ -37,8 +37,10 @@ def occurred_at(text: str) -> datetime:
         zone = timezone(_offset(found[9], int(found[10]), int(found[11]))) if found[9] else UTC
         instant = datetime(year, month, day, hour, minute, min(second, 59) if second <= 60 else second, micros, zone)  # noqa: PLR2004
         instant = instant.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidTimestamp from error
+    except OverflowError as error:
+        raise OutOfRange from error
+    except ValueError as error:
+        raise (InvalidTimestamp if year else OutOfRange) from error
     if not EARLIEST <= instant < LATEST:
         raise OutOfRange
     return instant

@@ -1,4 +1,4 @@
-"""Fixtures that give every test real servers: one Valkey and one PostgreSQL for the whole run, emptied for each test."""
+"""Fixtures that give every test real servers: one Valkey and one PostgreSQL for the run, emptied for each test."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Real servers for the tests: the same binaries, settings and child set-up that ``sentinel up`` uses, in a temporary folder."""
+"""Real servers for the tests: the binaries, settings and child set-up of ``sentinel up``, in a temporary folder."""
 
 import secrets
 import shutil

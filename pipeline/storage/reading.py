@@ -26,7 +26,7 @@ PAGE_BYTES = 16_000_000
 # What those that do not speak SQL hold and hand on.
 Database: TypeAlias = Engine
 Snapshot: TypeAlias = Connection
-Key: TypeAlias = Row[Any]
+Key: TypeAlias = Row[*tuple[Any, ...]]
 _EXCERPT = 600
 _CANCELED = "57014"
 
@@ -112,7 +112,8 @@ def page(
         after: the place of the last verdict of the page before.
         whole: read the texts in full, not just how they begin.
     """
-    size = sum(func.coalesce(func.octet_length(events.c[name]), 0) for name in ("metadata", *FIELDS))
+    sizes = [func.coalesce(func.octet_length(events.c[name]), 0) for name in ("metadata", *FIELDS)]
+    size = sum(sizes[1:], start=sizes[0])
     keys = (
         select(events.c.accepted_at, events.c.chunk, events.c.position, size.label("size"))
         .where(*selecting.conditions(terms))

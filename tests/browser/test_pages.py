@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 import uvicorn
@@ -22,8 +23,8 @@ from pipeline.settings import PipeSettings
 from pipeline.storage import transaction, verdicts
 
 ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 HOSTILE = "<script>document.title='owned'</script>\u202e\0<img src=x onerror=\"document.title='owned'\"> delete all"
 USUAL = {
@@ -68,7 +69,7 @@ def record(engine: Engine, rule_set: RuleSet) -> Record:
     scanner = Scanner(rule_set)
 
     def write(**fields: str) -> EventId:
-        event, now = Event(**{**USUAL, **fields}), datetime.now(UTC)
+        event, now = msgspec.convert({**USUAL, **fields}, Event), datetime.now(UTC)
         origin = verdicts.Origin(ChunkId(new_uuid()), "realtime", now, "test")
         chunk = Chunk([AcceptedEvent(int(now.timestamp() * 1e6), event)])
         with transaction(engine) as connection:
@@ -98,7 +99,7 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_page_loads_without_errors_and_fits(page: Page, base_url: str, record: Record, width: int) -> None:
     """With hostile events on them, the pages report nothing, run nothing and need no sideways scrolling."""
-    event_id = record(**{name: HOSTILE for name in ("user", "agent", "tool", "prompt", "response", "session_id")})
+    event_id = record(**dict.fromkeys(("user", "agent", "tool", "prompt", "response", "session_id"), HOSTILE))
     record(prompt="W" * 100_000, user="u" * 5_000, tool="os_shell")
     page.set_viewport_size({"width": width, "height": 800})
 
@@ -110,6 +111,7 @@ def test_every_page_loads_without_errors_and_fits(page: Page, base_url: str, rec
         "/rules",
         "/rules/keyword-shell",
         "/pipeline",
+        "/docs",
         "/upload",
     ):
         page.goto(base_url + path)

@@ -1,6 +1,6 @@
 """Fixtures of the dashboard's tests: recorded verdicts, and the dashboard that shows them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,13 +11,12 @@ from sqlalchemy import Engine
 
 from dashboard.app import create_app
 from dashboard.state import DashboardState
-from detection import Event, RuleSet, Scanner, Severity, load_rule_set
+from detection import RuleSet, Scanner, Severity, load_rule_set
 from pipeline.chunk import AcceptedEvent, Chunk
 from pipeline.ids import ChunkId, EventId, new_uuid
 from pipeline.settings import PipeSettings
 from pipeline.storage import transaction, verdicts
-
-Record = Callable[..., list[EventId]]
+from tests.integration.dashboard.recording import Record, event
 
 
 @pytest.fixture(scope="session")
@@ -63,19 +62,3 @@ def record(engine: Engine, rule_set: RuleSet) -> Record:
         return [origin.chunk_id.event(index) for index in range(len(accepted))]
 
     return write
-
-
-def event(**fields: object) -> Event:
-    """Make an event that is clean unless the fields say otherwise."""
-    usual = {
-        "timestamp": "2024-01-15T14:30:00Z", "user": "alice", "agent": "ChatBot", "tool": "web_search",
-        "prompt": "Search for the weather", "response": "It is sunny",
-    }  # fmt: skip
-    return Event(**{**usual, **fields})  # type: ignore[arg-type]
-
-
-def ids(client: TestClient, query: str) -> Sequence[str]:
-    """Return the ids of the events that a query lists."""
-    answer = client.get(f"/api/verdicts?{query}")
-    assert answer.status_code == 200, answer.text
-    return [item["event_id"] for item in answer.json()["items"]]

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from detection import RuleSet
 from pipeline.ids import alert_id
 from pipeline.storage import transaction
-from tests.integration.dashboard.conftest import Record
+from tests.integration.dashboard.recording import Record
 
 
 def test_every_flagged_event_has_an_alert_to_read(client: TestClient, record: Record) -> None:

@@ -7,18 +7,15 @@ from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
-from redis import Redis
 from sqlalchemy import Engine, text
 
-from dashboard.app import create_app
-from dashboard.state import DashboardState
 from detection import RuleSet
-from pipeline.storage import make_engine, transaction
-from tests.integration.dashboard.conftest import Record
+from pipeline.storage import transaction
+from tests.integration.dashboard.recording import Record
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 HOSTILE = "{{ 7*7 }}<script>alert(1)</script>\u202e'\"><img src=x onerror=alert(2)>\0\x1b[31m\u200b delete all"
-PAGES = ["/", "/events", "/alerts", "/rules", "/rules/keyword-sudo", "/pipeline", "/upload"]
+PAGES = ["/", "/docs", "/events", "/alerts", "/rules", "/rules/keyword-sudo", "/pipeline", "/upload"]
 
 
 def shown_text(page: str) -> str:
@@ -47,7 +44,7 @@ def test_every_page_shows_itself_with_and_without_events(client: TestClient, rec
 )
 def test_hostile_content_is_shown_and_harmless(client: TestClient, record: Record, path: str) -> None:
     """Markup in any field stays text, and what hides or turns the reading direction is named."""
-    hostile = {name: HOSTILE for name in ("user", "agent", "tool", "prompt", "response", "session_id", "trace_id")}
+    hostile = dict.fromkeys(("user", "agent", "tool", "prompt", "response", "session_id", "trace_id"), HOSTILE)
     (found_id,) = record({**hostile, "metadata": {HOSTILE: HOSTILE}})
     alert = client.get("/api/alerts").json()["items"][0]["alert_id"]
 
@@ -163,8 +160,9 @@ def test_the_upload_page_says_what_the_product_promises(client: TestClient, rule
         "Supported formats: Single JSON object or array of objects",
         "Only JSON files are accepted. File can contain a single event object or an array of events.",
         "Back to Dashboard", "Real-time API Ingestion", "POST /api/events", "cURL Example:", "Security Detection Rules",
-        "Dangerous Tools", "os_shell - Direct shell access", '"delete all"', '"ignore instructions"', '"export database"',
-        '"shell"', '"sudo"', '"<script>"', '"<system>"', "Prompts > 3,000 characters", "Responses > 5,000 characters",
+        "Dangerous Tools", "os_shell - Direct shell access", '"delete all"', '"ignore instructions"',
+        '"export database"', '"shell"', '"sudo"', '"<script>"', '"<system>"', "Prompts > 3,000 characters",
+        "Responses > 5,000 characters",
         "SQL injection attempts", "Command injection patterns", "Script injection attempts",
         "curl -X POST http://127.0.0.1:8000/api/events", rule_set.version,
     ):  # fmt: skip
@@ -173,6 +171,18 @@ def test_the_upload_page_says_what_the_product_promises(client: TestClient, rule
         json.loads(html.unescape(body)) for body in re.findall(r"<code>([\[{].*?)</code>", page.text, re.DOTALL)
     ]
     assert [len(body) for body in examples] == [6, 2, 6, 2]
+
+
+def test_the_interface_is_described_by_the_product_itself(client: TestClient) -> None:
+    """Every path of the OpenAPI description is on the page, with the filters of the verdicts."""
+    paths = client.get("/openapi.json").json()["paths"]
+
+    page = client.get("/docs", headers=BROWSER)
+
+    assert page.status_code == 200
+    assert "/api/verdicts" in paths
+    assert [path for path in paths if path not in page.text] == []
+    assert "<code>min_severity!</code>" in page.text
 
 
 def test_a_host_that_is_no_address_is_not_offered_for_copying(client: TestClient) -> None:
@@ -237,55 +247,6 @@ def test_what_is_not_there_is_a_page_404(client: TestClient, path: str) -> None:
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
     assert 'href="/"' in answer.text
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/events", "/alerts", "/rules", "/events/" + "0" * 32 + ".0", "/uploads/" + "0" * 32]
-)
-def test_without_postgresql_a_page_says_so(state: DashboardState, path: str) -> None:
-    """The page is readable, is a 503, and asks again by itself."""
-    away = make_engine("postgresql://nobody@127.0.0.1:1/none")
-    lost = DashboardState(away, state.redis, state.rule_set, state.settings, state.public_url, state.flower_url)
-
-    answer = TestClient(create_app(lost), raise_server_exceptions=False).get(path, headers=BROWSER)
-
-    assert answer.status_code == 503
-    assert "Retry-After" in answer.headers
-    assert "PostgreSQL" in answer.text
-    assert "data-live" in answer.text
-
-
-@pytest.mark.parametrize("path", ["/pipeline", "/upload"])
-def test_pages_that_can_do_without_postgresql_do(state: DashboardState, path: str) -> None:
-    """The pipeline page says what is away, and the upload form stays."""
-    away = make_engine("postgresql://nobody@127.0.0.1:1/none")
-    lost = DashboardState(away, state.redis, state.rule_set, state.settings, state.public_url, state.flower_url)
-
-    assert TestClient(create_app(lost), raise_server_exceptions=False).get(path, headers=BROWSER).status_code == 200
-
-
-@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/upload", 200), ("/events", 200), ("/pipeline", 503)])
-def test_without_redis_the_pages_show_what_they_can(state: DashboardState, path: str, status: int) -> None:
-    """What was judged can still be read; what only Redis knows is said to be unknown."""
-    away = Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=1)
-    lost = DashboardState(state.engine, away, state.rule_set, state.settings, state.public_url, state.flower_url)
-
-    answer = TestClient(create_app(lost), raise_server_exceptions=False).get(path, headers=BROWSER)
-
-    assert answer.status_code == status
-    assert "Redis" in answer.text or path not in {"/", "/pipeline"}
-
-
-@pytest.mark.parametrize("path", ["/api/verdicts", "/api/alerts", "/api/stats", "/api/rules/keyword-sudo"])
-def test_without_postgresql_the_endpoints_answer_503(state: DashboardState, path: str) -> None:
-    """It is a problem that says when to ask again."""
-    away = make_engine("postgresql://nobody@127.0.0.1:1/none")
-    lost = DashboardState(away, state.redis, state.rule_set, state.settings, state.public_url, state.flower_url)
-
-    answer = TestClient(create_app(lost), raise_server_exceptions=False).get(path)
-
-    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-    assert "Retry-After" in answer.headers
 
 
 def test_static_files_are_cached_by_their_content(client: TestClient) -> None:

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from pipeline.ids import BatchId
 from pipeline.storage import reading
-from tests.integration.dashboard.conftest import Record, ids
+from tests.integration.dashboard.recording import Record, ids
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
 
@@ -44,7 +44,7 @@ def test_an_event_without_optional_members_shows_none_of_them(client: TestClient
 
 
 @pytest.mark.parametrize("unknown", ["0" * 32 + ".0", "nothing", "0" * 32, "%00", "..%2f"])
-def test_an_unknown_event_is_a_problem_404(client: TestClient, engine: object, unknown: str) -> None:
+def test_an_unknown_event_is_a_problem_404(client: TestClient, unknown: str) -> None:
     """Ids that were never given out, and texts that are no ids, are not found."""
     answer = client.get(f"/api/verdicts/{unknown}")
 
@@ -111,11 +111,11 @@ def test_times_batches_and_uploads_filter(client: TestClient, record: Record) ->
 @pytest.mark.parametrize(
     "query",
     [
-        "users=alice", "limit=0", "limit=1001", "limit=x", "limit=%D9%A3", "cursor=!!", "cursor=bnVsbA", "from=yesterday",
-        "outcome=bad", "min_severity=9", "upload_id=1", "batch_id=1", "cursor=WzEsIjAiLDFd",
+        "users=alice", "limit=0", "limit=1001", "limit=x", "limit=%D9%A3", "cursor=!!", "cursor=bnVsbA",
+        "from=yesterday", "outcome=bad", "min_severity=9", "upload_id=1", "batch_id=1", "cursor=WzEsIjAiLDFd",
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_refused(client: TestClient, engine: object, query: str) -> None:
+def test_what_cannot_be_read_is_refused(client: TestClient, query: str) -> None:
     """A misspelt or unreadable parameter is a problem 422, never an unfiltered list."""
     answer = client.get(f"/api/verdicts?{query}")
 
@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_refused(client: TestClient, engine: object, quer
 @pytest.mark.parametrize(
     "query", ["q=%00", "user=a%00b", "from=0001-01-01&to=0001-01-02", "to=9999-12-31", "q=%ED%A0%80"]
 )
-def test_odd_values_are_no_errors(client: TestClient, engine: object, query: str) -> None:
+def test_odd_values_are_no_errors(client: TestClient, query: str) -> None:
     """NUL, surrogates and the ends of time find nothing, or everything, without an error."""
     assert ids(client, query) == []
 

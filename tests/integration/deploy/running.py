@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from deploy import ports
 from deploy.state import Home, Running
@@ -81,13 +82,13 @@ class Stack:
         except OSError:
             return 0, b""
 
-    def post(self, event: dict[str, object]) -> dict[str, object]:
+    def post(self, event: dict[str, object]) -> dict[str, Any]:
         """Post an event. Returns the receipt."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         connection.request("POST", "/api/events", json.dumps(event), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         assert answer.status == 202
-        receipt: dict[str, object] = json.loads(answer.read())
+        receipt: dict[str, Any] = json.loads(answer.read())
         return receipt
 
     def is_ready(self) -> bool:

@@ -48,7 +48,7 @@ def test_only_loopback_is_published(compose: dict[str, Any]) -> None:
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
-def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
+def test_no_secret_has_a_default() -> None:
     """Every password must be given, and the example lists each, empty."""
     text = (_DEPLOY / "compose.yaml").read_text(encoding="utf-8")
     example = (_DEPLOY / ".env.example").read_text(encoding="utf-8")

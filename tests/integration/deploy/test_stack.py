@@ -39,7 +39,7 @@ def is_judged(on: Stack, event_id: object) -> bool:
 
 def judged(on: Stack) -> object:
     """Post an event and wait for its verdict. Returns its id."""
-    (event_id,) = on.post(EVENT)["event_ids"]  # type: ignore[misc]
+    (event_id,) = on.post(EVENT)["event_ids"]
     eventually(lambda: is_judged(on, event_id))
     return event_id
 

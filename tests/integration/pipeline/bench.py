@@ -86,6 +86,7 @@ def make_bench(
 @contextmanager
 def kills(engine: Engine, fuse: Fuse) -> Iterator[None]:
     """Let the fuse also kill before and after each commit of this engine."""
+
     def before(_: object) -> None:
         fuse.burn("before commit")
 
@@ -96,7 +97,7 @@ def kills(engine: Engine, fuse: Fuse) -> Iterator[None]:
         fuse.burn("after commit")
 
     events.listen(engine, "commit", before)
-    engine.dialect.do_commit = commit  # type: ignore[method-assign]
+    engine.dialect.do_commit = commit  # type: ignore[method-assign, assignment]
     try:
         yield
     except Killed:
@@ -111,7 +112,9 @@ def event(prompt: str = "hello", tool: str = "web_search", user: str = "alice") 
     return Event("2024-01-15T14:30:00Z", user, "ChatBot", tool, prompt, "ok")
 
 
-def accepted(journal: Journal, *found: Event, lane: Lane = Lane.REALTIME, acceptor: str = "test", flush: int = 1) -> str:
+def accepted(
+    journal: Journal, *found: Event, lane: Lane = Lane.REALTIME, acceptor: str = "test", flush: int = 1
+) -> str:
     """Journal one chunk of events. Returns its id."""
     chunk_id = new_uuid().hex
     body = encode(Chunk([AcceptedEvent(1_700_000_000_000_000, item) for item in found]))

@@ -9,8 +9,8 @@ from sqlalchemy import Engine, text
 from pipeline.errors import JournalFull
 from pipeline.ids import ChunkId, EventId
 from pipeline.journal import EMPTY, Journal, Lane, NewChunk
-from pipeline.rerun import rerun
 from pipeline.queue import make_celery
+from pipeline.rerun import rerun
 from pipeline.settings import PipeSettings
 from pipeline.storage import dead_letters, ledger, make_engine, receipts, transaction
 from tests import servers
@@ -141,7 +141,7 @@ def test_a_worker_that_thaws_after_its_lease_writes_nothing(engine: Engine, redi
     assert _final_records(engine) == (1, 1, 1, 1)
 
 
-def test_a_zombie_cannot_take_a_lease_from_its_successor(engine: Engine, redis_client: Redis) -> None:
+def test_a_zombie_cannot_take_a_lease_from_its_successor(redis_client: Redis) -> None:
     """
     Only the holder of the token may give a lease back or count an attempt.
     """
@@ -411,5 +411,5 @@ def test_a_full_redis_refuses_posts_and_lets_workers_go_on(engine: Engine, redis
             accepted(bench.journal, event(), flush=2)
         assert detect.run(chunk_id, bench) is Outcome.JUDGED
     finally:
-        redis_client.config_set("maxmemory", before)
+        redis_client.config_set("maxmemory", str(before))
     assert _balanced(engine, bench.journal).judged == 1

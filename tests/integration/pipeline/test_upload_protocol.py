@@ -16,7 +16,7 @@ from pipeline.records import RecordLimits
 from pipeline.storage import ledger, transaction, uploads
 from pipeline.storage.uploads import UploadStatus
 from tests import servers
-from tests.integration.pipeline.bench import Fuse, FusedJournal, kills, make_bench, one, rows
+from tests.integration.pipeline.bench import Fuse, FusedJournal, kills, make_bench, rows
 from workers import detect, split
 from workers.split import SplitBench
 
@@ -27,9 +27,8 @@ _RECORDS = 23
 def _record(number: int) -> dict[str, object]:
     if number % 7 == 3:
         return {"user": "nobody", "number": number}
-    return {
-        "timestamp": "2024-01-15T14:30:00Z", "user": f"u{number}", "agent": "a", "tool": "t", "prompt": "p", "response": "r"
-    }  # fmt: skip
+    texts = {"agent": "a", "tool": "t", "prompt": "p", "response": "r"}
+    return {"timestamp": "2024-01-15T14:30:00Z", "user": f"u{number}", **texts}
 
 
 def _spool(journal: Journal, folder: Path, content: bytes) -> str:
@@ -260,9 +259,7 @@ def test_splitting_pauses_at_the_cap_and_goes_on_when_chunks_are_judged(
 
 
 @pytest.mark.parametrize("content", [b"[]", b"  [ ] \n"])
-def test_an_empty_array_is_done_at_once(
-    engine: Engine, redis_client: Redis, tmp_path: Path, content: bytes
-) -> None:
+def test_an_empty_array_is_done_at_once(engine: Engine, redis_client: Redis, tmp_path: Path, content: bytes) -> None:
     """
     A file without records is split, and says that it held none.
     """

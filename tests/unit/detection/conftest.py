@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from detection import Event, RuleSet, Scanner, Verdict, load_rule_set
 
 Judge = Callable[..., Verdict]
 
-BLANK = {"timestamp": "2026-01-01T00:00:00Z", "user": "", "agent": "", "tool": "", "prompt": "", "response": ""}
+_BLANK = Event(timestamp="2026-01-01T00:00:00Z", user="", agent="", tool="", prompt="", response="")
+
 PACK = """pack: example
 rules:
   - id: example
@@ -29,6 +31,11 @@ rules:
 """
 
 
+def event(**fields: str) -> Event:
+    """Return an event of the fields given, the others being empty."""
+    return msgspec.structs.replace(_BLANK, **fields)
+
+
 @pytest.fixture(scope="session")
 def shipped() -> RuleSet:
     """Return the shipped rules, compiled."""
@@ -39,7 +46,7 @@ def shipped() -> RuleSet:
 def judge(shipped: RuleSet) -> Judge:
     """Return a function that judges an event of the fields given, the others being empty."""
     scanner = Scanner(shipped)
-    return lambda **fields: scanner.scan(Event(**{**BLANK, **fields}))
+    return lambda **fields: scanner.scan(event(**fields))
 
 
 @pytest.fixture

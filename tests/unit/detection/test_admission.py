@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from detection import Event, RuleErrors, Scanner, load_rule_set
-from tests.unit.detection.conftest import BLANK
+from detection import RuleErrors, Scanner, load_rule_set
+from tests.unit.detection.conftest import event
 
 ERRORS = Path(__file__).parent / "errors"
 
@@ -35,7 +35,7 @@ def test_the_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         load_rule_set(tmp_path)
 
     # Both of the readable files use one id, which is a fourth mistake.
-    assert [error.code for error in caught.value.errors] == ["bad-yaml", "failing-test", "unknown-key", "duplicate-id"]
+    assert [error.code for error in caught.value.errors] == ["bad-yaml", "failing-test", "duplicate-id", "unknown-key"]
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,5 @@ def test_a_condition_says_which_matches_count(
     folder = write_pack(patterns, matching[0], ("    tests:", f"    condition: {condition}\n    tests:"))
     scanner = Scanner(load_rule_set(folder))
 
-    assert all(scanner.scan(Event(**{**BLANK, "prompt": text})).findings for text in matching)
-    assert not any(scanner.scan(Event(**{**BLANK, "prompt": text})).findings for text in passing)
+    assert all(scanner.scan(event(prompt=text)).findings for text in matching)
+    assert not any(scanner.scan(event(prompt=text)).findings for text in passing)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from detection import Event, Finding, Outcome, RuleSet, Scanner, Severity, load_rule_set
+from detection import Finding, Outcome, RuleSet, Scanner, Severity, load_rule_set
 from detection.finding import EXCERPT_LENGTH
-from tests.unit.detection.conftest import BLANK, Judge
+from tests.unit.detection.conftest import Judge, event
 
 
 def _only(findings: tuple[Finding, ...]) -> Finding:
@@ -35,7 +35,7 @@ def test_a_match_that_ends_inside_a_character_takes_all_of_it(write_pack: Callab
     """
     folder = write_pack("{any: {regex: 'key=..', means: a key}}", "key=ab")
     text = "é key=日本"
-    finding = _only(Scanner(load_rule_set(folder)).scan(Event(**{**BLANK, "prompt": text})).findings)
+    finding = _only(Scanner(load_rule_set(folder)).scan(event(prompt=text)).findings)
 
     assert text[finding.start : finding.end] == "key=日"
 
@@ -45,7 +45,7 @@ def test_letters_outside_ascii_have_two_cases_too(write_pack: Callable[..., Path
     A literal is found in any letter case in every script that has cases.
     """
     folder = write_pack("{word: {contains: löschen}}", "Bitte LÖSCHEN")
-    finding = _only(Scanner(load_rule_set(folder)).scan(Event(**{**BLANK, "prompt": "Alles LöSCHEN!"})).findings)
+    finding = _only(Scanner(load_rule_set(folder)).scan(event(prompt="Alles LöSCHEN!")).findings)
 
     assert (finding.start, finding.end) == (6, 13)
 
@@ -113,15 +113,15 @@ def test_fields_are_judged_apart(write_pack: Callable[..., Path]) -> None:
     )
     scanner = Scanner(load_rule_set(folder))
 
-    assert not scanner.scan(Event(**{**BLANK, "prompt": "alpha", "response": "beta"})).findings
-    assert scanner.scan(Event(**{**BLANK, "prompt": "beta alpha"})).findings
+    assert not scanner.scan(event(prompt="alpha", response="beta")).findings
+    assert scanner.scan(event(prompt="beta alpha")).findings
 
 
 def test_threads_share_a_rule_set(shipped: RuleSet) -> None:
     """
     Each thread has a scanner of its own over the same rules, and none disturbs another.
     """
-    events = [Event(**{**BLANK, "prompt": f"sudo {number} ' or 1=1 --" + "x" * number}) for number in range(300)]
+    events = [event(prompt=f"sudo {number} ' or 1=1 --" + "x" * number) for number in range(300)]
 
     def scan_all(_: int) -> list[list[tuple[str, int | None]]]:
         scanner = Scanner(shipped)

@@ -1,0 +1,78 @@
+"""What is killed: every kind of process of a stack, and the pool processes of its workers."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.integration.deploy.running import Stack
+
+PROCESSES = (
+    "alerts", "api", "beat", "bulk", "bulk's child", "flower", "guard", "maintenance", "postgres", "realtime",
+    "realtime's child", "valkey",
+)  # fmt: skip
+_PATIENCE = 20.0
+
+
+def kill(up: Stack, victim: str) -> int:
+    """Kill one process with -9, as soon as there is one. Returns its id."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        pid = _find(up, victim)
+        if pid is not None:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            else:
+                return pid
+        assert time.monotonic() < until, f"there was no {victim} to kill for {_PATIENCE} s"
+        time.sleep(0.02)
+
+
+@contextmanager
+def logs_shown_on_failure(up: Stack, *, lines: int = 25) -> Iterator[None]:
+    """Print the ends of the stack's logs when the block fails, for the data folder is gone afterwards."""
+    try:
+        yield
+    except BaseException:
+        for log in sorted(up.home.logs.glob("*.log")):
+            end = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+            print(f"--- {log.name}", *end, sep="\n")  # noqa: T201 - pytest shows it with the failure
+        raise
+
+
+def pid_of(up: Stack, name: str) -> int:
+    """Return the id of a running process of the stack."""
+    found = _find(up, name)
+    assert found is not None, f"{name} is not running"
+    return found
+
+
+def _find(up: Stack, victim: str) -> int | None:
+    name, _, is_child = victim.partition("'s ")
+    running = up.home.running()
+    parents = [child.pid for child in running.children if child.name == name] if running else []
+    if not is_child:
+        return parents[0] if parents and _is_there(parents[0]) else None
+    return next((child for parent in parents for child in _children(parent)), None)
+
+
+def _is_there(pid: int) -> bool:
+    return _stat(pid) is not None
+
+
+def _children(parent: int) -> list[int]:
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [pid for pid in pids if (stat := _stat(pid)) and int(stat[1]) == parent]
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return what the kernel says of a process after its name: the state, the parent and so on; None of a dead one."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if stat[0] == "Z" else stat
