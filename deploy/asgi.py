@@ -9,7 +9,6 @@ from dashboard import app as dashboard
 from dashboard.errors import error_page
 from dashboard.state import DashboardState
 from deploy.settings import LauncherSettings
-from detection import load_rule_set
 from ingest_api import app as ingest
 from ingest_api.settings import IngestSettings
 from pipeline.http import KeyRing, SecurityHeaders, install
@@ -55,7 +54,7 @@ def _reading(settings: IngestSettings, pipe: PipeSettings) -> DashboardState:
     return DashboardState(
         engine=make_engine(pipe.database_url.get_secret_value(), pool_size=4, application="sentinel-dashboard"),
         redis=connect(pipe.redis_url.get_secret_value(), timeout=1.5),
-        rule_set=load_rule_set(*([pipe.packs] if pipe.packs else [])),
+        rule_set=pipe.rule_set(),
         settings=pipe,
         public_url=settings.public_url,
         flower_url=f"http://127.0.0.1:{LauncherSettings().flower_port}",

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from detection.compiler import RuleSet, compile_rules
+from detection.databases import cached_in
 from detection.errors import RuleError, RuleErrors
 from detection.event import Event
 from detection.linters import lint
@@ -18,13 +19,18 @@ SHIPPED_PACKS = Path(__file__).parent / "packs"
 _SHOWN = 60
 
 
-def load_rule_set(*folders: Path) -> RuleSet:
+def load_rule_set(*folders: Path, cache: Path | None = None) -> RuleSet:
     """Return the rules of the folders, or the shipped ones, compiled.
+
+    Args:
+        folders: where the packs are.
+        cache: a folder of our own in which compiled databases are kept; None keeps none.
 
     Raises:
         RuleErrors: everything that is wrong with any rule, at once. Nothing is loaded then.
     """
-    rule_set, errors = admit(folders or (SHIPPED_PACKS,))
+    with cached_in(cache):
+        rule_set, errors = admit(folders or (SHIPPED_PACKS,))
     if errors:
         raise RuleErrors(errors)
     return rule_set

@@ -8,8 +8,9 @@ from importlib.metadata import version
 
 import hyperscan
 
+from detection.databases import database
 from detection.errors import RuleError
-from detection.matchers import FieldMatcher, TextMatcher, database, matchers
+from detection.matchers import FieldMatcher, TextMatcher, matchers
 from detection.rule import FIELDS, Pattern, Rule
 
 ENGINE = f"1/{version('hyperscan')}"

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from detection import RuleSet, load_rule_set
 from pipeline.records import RecordLimits
 
 PREFIX = "SENTINEL_"
@@ -103,6 +104,14 @@ class PipeSettings(Section):
     def record_limits(self) -> RecordLimits:
         """What one record may be."""
         return RecordLimits(self.max_record_bytes, self.max_depth, self.max_name_characters)
+
+    def rule_set(self) -> RuleSet:
+        """Load the rules in force.
+
+        Raises:
+            detection.RuleErrors: everything that is wrong with them.
+        """
+        return load_rule_set(*([self.packs] if self.packs else []), cache=self.home / "cache" / "rules")
 
     @property
     def spool(self) -> Path:

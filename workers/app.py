@@ -14,7 +14,7 @@ setup_logging.connect(lambda **_: configure(_settings), weak=False)
 
 @worker_before_create_process.connect
 def _load_rules(**_: object) -> None:
-    judge(_settings.packs)
+    judge(_settings)
 
 
 app.conf.include = ["workers.tasks"]

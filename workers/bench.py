@@ -5,9 +5,8 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 
-from detection import Scanner, Severity, load_rule_set
+from detection import Scanner, Severity
 from pipeline import health
 from pipeline.journal import Journal, connect
 from pipeline.settings import PipeSettings
@@ -33,7 +32,7 @@ class Worker:
 
     def detecting(self, notify: Callable[[], None]) -> Bench:
         """Return what detecting needs."""
-        scanner, version = judge(self.pipe.packs)
+        scanner, version = judge(self.pipe)
         send_from = Severity.parse(self.pipe.alert_min_severity)
         return Bench(self.journal, self.engine, scanner, version, send_from, notify)
 
@@ -65,13 +64,13 @@ class Worker:
 
 
 @cache
-def judge(packs: Path | None) -> tuple[Scanner, str]:
+def judge(pipe: PipeSettings) -> tuple[Scanner, str]:
     """Return the scanner over the rules in force, and their digest.
 
     A worker's main process loads them before it forks: its children share the memory, and one that died is replaced
     without delay.
     """
-    rule_set = load_rule_set(*([packs] if packs else []))
+    rule_set = pipe.rule_set()
     return Scanner(rule_set), rule_set.version
 
 

@@ -1,7 +1,7 @@
 """What every matcher offers, and how the matchers are found."""
 
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import ClassVar
@@ -48,20 +48,6 @@ class FieldMatcher(Matcher):
     def holds(self, value: str | int, text: str) -> bool:
         """Say whether the field is so."""
         raise NotImplementedError
-
-
-@lru_cache(maxsize=4096)
-def database(expressions: tuple[bytes, ...], flags: int) -> hyperscan.Database:
-    """Return a database that reports each expression at most once per text, by its position in the tuple.
-
-    Raises:
-        hyperscan.error: the engine refuses an expression; it does not say which.
-    """
-    compiled = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    count = len(expressions)
-    each = [flags | hyperscan.HS_FLAG_SINGLEMATCH] * count
-    compiled.compile(expressions=list(expressions), ids=list(range(count)), elements=count, flags=each)
-    return compiled
 
 
 @cache

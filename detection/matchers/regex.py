@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import hyperscan
 
-from detection.matchers._base import TextMatcher, database
+from detection.databases import database
+from detection.matchers._base import TextMatcher
 
 
 class Regex(TextMatcher):

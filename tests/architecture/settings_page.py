@@ -1,4 +1,7 @@
-"""Writes ``docs/settings.md`` from the settings classes: ``python -m tests.architecture.settings_page > docs/settings.md``."""
+"""Writes ``docs/settings.md`` from the settings classes.
+
+Run ``python -m tests.architecture.settings_page > docs/settings.md`` after a setting has changed.
+"""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -61,8 +64,12 @@ def page() -> str:
     for section, title in SECTIONS.items():
         rows = [(name, field) for owner, name, field in fields() if owner is section and name not in listed]
         listed |= {name for name, _ in rows}
-        parts.append(f"\n## {title}\n\n{(section.__doc__ or '').strip()}\n\n| setting | default | meaning |\n|---|---|---|\n")
-        parts += [f"| `{PREFIX}{name.upper()}` | {_default(name, field)} | {_meaning(field)} |\n" for name, field in rows]
+        parts.append(
+            f"\n## {title}\n\n{(section.__doc__ or '').strip()}\n\n| setting | default | meaning |\n|---|---|---|\n"
+        )
+        parts += [
+            f"| `{PREFIX}{name.upper()}` | {_default(name, field)} | {_meaning(field)} |\n" for name, field in rows
+        ]
     return "".join([*parts, _TAIL])
 
 
@@ -88,7 +95,7 @@ def _meaning(field: FieldInfo) -> str:
     return f"{said} *Secret.*" if is_secret(field) else said
 
 
-def _number(bound: Any) -> str:  # noqa: ANN401 - one of four classes without a common base
+def _number(bound: Any) -> str:
     (value,) = (getattr(bound, name) for name in ("ge", "gt", "le", "lt") if hasattr(bound, name))
     return f"{value:,}" if isinstance(value, int) else str(value)
 

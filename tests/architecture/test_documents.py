@@ -92,7 +92,9 @@ def test_every_environment_variable_is_documented_and_every_documented_one_is_re
     No process reads a variable that the documents do not know, and none that they know is read by nobody.
     """
     of_classes = {f"{PREFIX}{name.upper()}" for _, name, _ in settings_page.fields()}
-    sources = [path.read_text(encoding="utf-8") for path in tree.files(".py", ".yaml", ".example", ".sh", under="deploy")]
+    sources = [
+        path.read_text(encoding="utf-8") for path in tree.files(".py", ".yaml", ".example", ".sh", under="deploy")
+    ]
     sources += [path.read_text(encoding="utf-8") for path in tree.python_modules()]
     read = of_classes | {word for source in sources for word in _WORDS.findall(source)}
     pages = "\n".join(page.read_text(encoding="utf-8") for page in _DOCUMENTS)
@@ -100,7 +102,7 @@ def test_every_environment_variable_is_documented_and_every_documented_one_is_re
 
     assert of_classes - set(_WORDS.findall(pages)) == set()
     assert {word for word in read - written if not word.endswith(("_X", "_FILE"))} == set()
-    assert {word for word in written - read if not word.removesuffix("_FILE") in read} == set()
+    assert {word for word in written - read if word.removesuffix("_FILE") not in read} == set()
 
 
 def test_every_make_target_is_helped_and_every_documented_one_exists() -> None:
@@ -134,7 +136,9 @@ def test_every_sentinel_command_named_in_a_document_exists() -> None:
     """
     known, wrong = _commands(command_line), set()
     for page in _DOCUMENTS:
-        for first, second in re.findall(r"(?:^|`|bin/)sentinel ([a-z]+)(?: ([a-z]+))?", page.read_text(encoding="utf-8"), re.M):
+        for first, second in re.findall(
+            r"(?:^|`|bin/)sentinel ([a-z]+)(?: ([a-z]+))?", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
             has_own = any(name.startswith(f"{first} ") for name in known)
             if first not in known or (has_own and second and f"{first} {second}" not in known):
                 wrong.add((tree.name(page), first, second))

@@ -9,7 +9,7 @@ _NOT_OURS = {".git", ".venv", ".env", "__pycache__", "data", "out"}
 
 
 def files(*suffixes: str, under: str = ".") -> Iterator[Path]:
-    """Yield the files of the project that end in one of ``suffixes``, or all of them; what tools leave is passed over."""
+    """Yield the files of the project that end in one of ``suffixes``, or all; what tools leave is passed over."""
     for path in sorted((ROOT / under).iterdir()):
         if path.name in _NOT_OURS or path.name.endswith((".egg-info", "_cache")) or path.name == ".hypothesis":
             continue

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection import Event, Finding, RuleSet, Scanner, load_rule_set
+from detection.databases import database
 from detection.finding import EXCERPT_LENGTH
-from detection.matchers import TextMatcher, database, matchers
+from detection.matchers import TextMatcher, matchers
 from detection.rule import Rule
 from detection.views import encode
 

@@ -92,8 +92,8 @@ def test_a_batch_knows_its_chunks() -> None:
     "text",
     [
         "", HEX, f"{HEX}.", f"{HEX}.-1", f"{HEX}.01", f"{HEX}.1 ", f" {HEX}.1", f"{HEX}.1\n", f"{HEX}.1.1",
-        f"{HEX}.1e3",        f"{HEX}.1000000000", f"{HEX}.١", f"{HEX.upper()}.1", f"{HEX[:-1]}.1", f"{HEX}0.1", f"{ROOT}.1", "../../etc/passwd",
-        "'; DROP TABLE events; --", f"{HEX}.0\0", "x" * 999,
+        f"{HEX}.1e3", f"{HEX}.1000000000", f"{HEX}.١", f"{HEX.upper()}.1", f"{HEX[:-1]}.1", f"{HEX}0.1", f"{ROOT}.1",
+        "../../etc/passwd", "'; DROP TABLE events; --", f"{HEX}.0\0", "x" * 999,
     ],
 )  # fmt: skip
 def test_forged_event_ids_are_refused(text: str) -> None:
@@ -108,8 +108,9 @@ def test_forged_event_ids_are_refused(text: str) -> None:
     "text",
     [
         "", HEX, f"{HEX}.0.1", f"{HEX}.0.1.", f"{HEX}.0.0.1", f"{HEX}.00.1.1", f"{HEX}.0.01.1", f"{HEX}.0.1.01",
-        f"{HEX}.0.1.0", f"{HEX}.0.1.65537", f"{HEX}.0.1.99999", f"{HEX}.0.1.1.1", f"{HEX}.-1.1.1", f"{HEX}.0.1000000000.1",
-        f"{HEX}.0.1.1\n", f"{HEX.upper()}.0.1.1", f"{'f' * 32}.0.2.2", f"{HEX[:-1]}1.0.65536.65536", "x" * 10_000,
+        f"{HEX}.0.1.0", f"{HEX}.0.1.65537", f"{HEX}.0.1.99999", f"{HEX}.0.1.1.1", f"{HEX}.-1.1.1",
+        f"{HEX}.0.1000000000.1", f"{HEX}.0.1.1\n", f"{HEX.upper()}.0.1.1", f"{'f' * 32}.0.2.2",
+        f"{HEX[:-1]}1.0.65536.65536", "x" * 999,
     ],
 )  # fmt: skip
 def test_forged_batch_ids_are_refused(text: str) -> None:

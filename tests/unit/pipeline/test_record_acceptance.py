@@ -20,6 +20,9 @@ EVENT = {
 }
 
 
+SAME = Event("2024-01-15T14:30:00Z", "alice", "ChatBot", "web_search", "Search", "Found")
+
+
 def _raw(**members: object) -> bytes:
     return json.dumps({**EVENT, **members}).encode()
 
@@ -52,7 +55,7 @@ def test_every_spelling_of_an_event_reads_the_same(raw: bytes) -> None:
     """
     White space, order and escapes make no difference.
     """
-    assert Event(**EVENT) == to_event(raw, LIMITS)
+    assert to_event(raw, LIMITS) == SAME
 
 
 def test_optional_members_are_read() -> None:
@@ -68,7 +71,7 @@ def test_null_for_an_optional_member_is_its_absence() -> None:
     """
     Clients that always write every member are understood.
     """
-    assert Event(**EVENT) == to_event(_raw(session_id=None, trace_id=None, metadata=None), LIMITS)
+    assert to_event(_raw(session_id=None, trace_id=None, metadata=None), LIMITS) == SAME
 
 
 def test_unknown_members_are_kept_under_metadata() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from io import BytesIO
+from typing import BinaryIO, cast
 
 import pytest
 from hypothesis import assume, given, settings
@@ -18,7 +19,7 @@ MARK = b"\xef\xbb\xbf"
 texts = st.text(max_size=4) | st.sampled_from(
     ["lengthy" * 12, '"', "\\", '\\"', "}]", "[{", ",", "\\\\", "\n", "\U0001f600", "é\0"]
 )
-values = st.recursive(
+values: st.SearchStrategy[object] = st.recursive(
     texts | st.sampled_from([None, True, 0, -12, 0.5, 1e300, 10**30, {}, []]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=4,
@@ -205,7 +206,7 @@ def test_a_huge_record_takes_no_memory(start: bytes) -> None:
     """
     length, closing = 50_000_000, b'"' + b"}" * start.count(b"{")
     file = _Endless(start, length, closing + b',{"b":2}]')
-    reading = Records(file, checkpoint=0, most=100_000)  # type: ignore[arg-type] - all of a file that is used
+    reading = Records(cast("BinaryIO", file), checkpoint=0, most=100_000)
     held = 0
     found = []
     for record in reading:
@@ -269,7 +270,7 @@ def test_records_before_a_fault_are_found(mark: bytes, size: int) -> None:
     """
     found, fault = _until_fault(size, mark + b' [{"a": 1}, {"b": [2]} oops')
 
-    assert [b'{"a": 1}', b'{"b": [2]}'] == [record.raw for record in found]
+    assert [record.raw for record in found] == [b'{"a": 1}', b'{"b": [2]}']
     assert len(mark) + 23 == fault.offset
 
 
@@ -287,9 +288,12 @@ def test_a_record_that_is_no_json_inside_is_the_decoders_to_refuse() -> None:
     """
     Only the structure counts here, so what stands between the brackets is handed on as it is.
     """
-    assert [
-        record.raw for record in _found(b"[{nonsense}, NaN, 'x', {\"a\" 1]]")
-    ] == [b"{nonsense}", b"NaN", b"'x'", b'{"a" 1]']
+    assert [record.raw for record in _found(b"[{nonsense}, NaN, 'x', {\"a\" 1]]")] == [
+        b"{nonsense}",
+        b"NaN",
+        b"'x'",
+        b'{"a" 1]',
+    ]
 
 
 def test_much_white_space_is_not_held() -> None:
