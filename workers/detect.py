@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from secrets import token_hex
+from traceback import extract_tb
 from typing import Protocol
 
 import structlog
@@ -67,7 +68,9 @@ def run(chunk_id: str, bench: Bench) -> Outcome:
         bench.journal.postpone(leased)
         return Outcome.POSTPONED
     except Exception as error:
-        log.exception("chunk_failed", attempts=leased.number("attempts") + 1)
+        # An error's message may quote the event: it goes to the dead letter, the log gets the place.
+        where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(error.__traceback__)[-3:]]
+        log.error("chunk_failed", attempt=leased.number("attempts") + 1, error=type(error).__name__, where=where)
         bench.journal.fail(leased, f"{type(error).__name__}: {error}")
         return Outcome.FAILED
     bench.journal.settle(chunk_id)

@@ -33,6 +33,7 @@ def make_engine(url: str, *, pool_size: int = 2, application: str = "sentinel") 
         max_overflow=pool_size,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # they are what events say, and errors are logged
         connect_args={
             "application_name": application,
             "connect_timeout": 3,
