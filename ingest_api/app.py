@@ -53,8 +53,8 @@ def create_app() -> FastAPI:
         ring.start()
         state.start()
         yield
-        state.stop()
         ring.stop()
+        state.stop()
 
     app = FastAPI(title="MCP Sentinel", lifespan=lifespan, dependencies=[Depends(make_guard(state, ring))])
     app.include_router(make_router(state))

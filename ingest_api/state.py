@@ -14,6 +14,7 @@ from ingest_api.accept import Acceptor, Sizes
 from ingest_api.pressure import Pressure
 from ingest_api.settings import IngestSettings
 from pipeline.errors import StorageUnavailable
+from pipeline.health import durability
 from pipeline.journal import Journal, Lane
 from pipeline.queue import ring
 from pipeline.settings import PipeSettings
@@ -43,16 +44,19 @@ class IngestState:
         return self.pipe.spool
 
     def start(self) -> None:
-        """Start the threads."""
+        """Start the threads, and say in the log how durable a 202 is here."""
+        structlog.get_logger().info("durability", says=durability(self.redis))
         self.pressure.start()
         self.acceptor.start()
         self.reporter.start()
 
     def stop(self) -> None:
-        """Stop them; what was accepted is reported first."""
+        """Stop them; what was accepted is reported first. The connections are closed."""
         self.acceptor.stop()
         self.pressure.stop()
         self.reporter.stop()
+        self.engine.dispose()
+        self.redis.close()
 
 
 def make_state(

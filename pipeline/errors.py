@@ -27,5 +27,9 @@ class StorageUnavailable(PipelineError):
     """PostgreSQL is away, full or shutting down. What waits for it stays in the journal."""
 
 
+class LockedByAnother(StorageUnavailable):
+    """Somebody else holds the lock for too long. What waits for it stays in the journal."""
+
+
 class EnqueuedTooEarly(PipelineError):
     """A doorbell was rung inside a transaction that may still roll back."""

@@ -89,7 +89,9 @@ def syntax_error(data: bytes, error: Exception) -> NotJson:
     found = re.search(r"^(.*?)(?: \(byte (\d+)\))?$", str(error))
     if found is None or found[2] is None:
         return NotJson(len(data), "the JSON ends too early")
-    return NotJson(int(found[2]), found[1].removeprefix("JSON is malformed: "))
+    detail = found[1].removeprefix("JSON is malformed: ")
+    # The decoder has read the first of the trailing characters when it says where it is.
+    return NotJson(int(found[2]) - (detail == "trailing characters"), detail)
 
 
 def _read_members(raw: bytes, limits: RecordLimits) -> Mapping[str, msgspec.Raw]:

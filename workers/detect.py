@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from detection import Event, Severity, Verdict
 from pipeline.chunk import Chunk, UndecodableChunk, decode
-from pipeline.errors import StorageUnavailable
+from pipeline.errors import LockedByAnother, StorageUnavailable
 from pipeline.ids import ChunkId
 from pipeline.journal import Journal, Leased
 from pipeline.storage import dead_letters, transaction, verdicts
@@ -64,13 +64,16 @@ def run(chunk_id: str, bench: Bench) -> Outcome:
         outcome, summary = (_bury if leased.exhausted else _judge)(leased, bench)
     except StorageUnavailable as error:
         log.warning("chunk_postponed", error=str(error))
-        _make_way(leased, bench)
+        if isinstance(error, LockedByAnother):
+            _make_way(leased, bench)
         bench.journal.postpone(leased)
         return Outcome.POSTPONED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a chunk makes happen is its failed attempt
         # An error's message may quote the event: it goes to the dead letter, the log gets the place.
         where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(error.__traceback__)[-3:]]
-        log.error("chunk_failed", attempt=leased.number("attempts") + 1, error=type(error).__name__, where=where)
+        log.error(  # noqa: TRY400 - see above
+            "chunk_failed", attempt=leased.number("attempts") + 1, error=type(error).__name__, where=where
+        )
         bench.journal.fail(leased, f"{type(error).__name__}: {error}")
         return Outcome.FAILED
     bench.journal.settle(chunk_id)

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 
 import structlog
 from celery import Task
+from redis.exceptions import RedisError
 
 from pipeline import health
 from pipeline.errors import PipelineError, QueueUnavailable
 from pipeline.journal import Lane
-from pipeline.queue import VERSION, Queue, TaskName, ring, wake
+from pipeline.queue import VERSION, Queue, TaskName, ring, waiting, wake
 from workers import detect, split, sweep, upkeep
 from workers.app import app
 from workers.bench import worker
@@ -92,6 +93,9 @@ def _ring_bulk(entries: Sequence[str], stamp: int) -> None:
 
 def _notify() -> None:
     try:
+        # One that waits already will find what was just written.
+        if waiting(worker().redis)[Queue.ALERTS]:
+            return
         wake(app, TaskName.NOTIFY, Queue.ALERTS)
-    except QueueUnavailable as error:
+    except (QueueUnavailable, RedisError) as error:
         structlog.get_logger().warning("doorbell_deferred", task=TaskName.NOTIFY, error=str(error))

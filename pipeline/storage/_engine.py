@@ -9,12 +9,12 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from pipeline.errors import StorageUnavailable
+from pipeline.errors import LockedByAnother, StorageUnavailable
 
 # An outage is nobody's fault: lost connections, serialisation and deadlock victims, resources and disk exhausted,
 # an operator's intervention, a lock that was not to be had in time.
 _OUTAGE_CLASSES = ("08", "40", "53", "57")
-_OUTAGE_CODES = ("55P03",)
+_LOCK_NOT_HAD = "55P03"
 _OPTIONS = "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=30s"
 _open: ContextVar[bool] = ContextVar("transaction_open", default=False)
 
@@ -59,7 +59,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
     except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
         if is_outage(error):
-            raise StorageUnavailable(str(getattr(error, "orig", None) or error).strip()) from error
+            kind = LockedByAnother if _code(error) == _LOCK_NOT_HAD else StorageUnavailable
+            raise kind(str(getattr(error, "orig", None) or error).strip()) from error
         raise
     finally:
         _open.reset(token)
@@ -74,8 +75,16 @@ def is_outage(error: Exception) -> bool:
     """Say whether an error tells of PostgreSQL's state, and nothing of the statement that met it."""
     if isinstance(error, PoolTimeout):
         return True
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(cause, "pgcode", None)
+    code = _code(error)
     if code is None:  # libpq reports a lost or refused connection without a code
-        return isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError)
-    return code[:2] in _OUTAGE_CLASSES or code in _OUTAGE_CODES
+        return isinstance(_cause(error), psycopg2.OperationalError | psycopg2.InterfaceError)
+    return code[:2] in _OUTAGE_CLASSES or code == _LOCK_NOT_HAD
+
+
+def _cause(error: Exception) -> object:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _code(error: Exception) -> str | None:
+    found: str | None = getattr(_cause(error), "pgcode", None)
+    return found

@@ -13,7 +13,7 @@ from detection import Event, Finding, Severity, Verdict
 from pipeline.chunk import AcceptedEvent, Chunk
 from pipeline.ids import ChunkId, alert_id
 from pipeline.storage import rejections
-from pipeline.storage._copy import NUL_STANDS_AS, Value, copy
+from pipeline.storage._copy import Value, copy
 from pipeline.storage._engine import transaction
 from pipeline.times import occurred_at
 
@@ -164,7 +164,7 @@ def _event_row(origin: Origin, index: int, item: AcceptedEvent, verdict: Verdict
         origin.accepted_at, origin.chunk_id.root, origin.chunk_id.first + index, _when(item.received_at), now,
         origin.lane, origin.upload_id, occurred_at(event.timestamp), event.timestamp,
         *(getattr(event, name) for name in _TEXTS),
-        None if event.metadata is None else json.dumps(event.metadata, ensure_ascii=False).replace("\0", NUL_STANDS_AS),
+        None if event.metadata is None else json.dumps(event.metadata, ensure_ascii=False),
         _nuls(event), None if verdict.severity is None else int(verdict.severity), verdict.rule_set,
     ]  # fmt: skip
 

@@ -86,7 +86,7 @@ def test_a_body_that_no_stack_holds_is_too_deep(body: bytes) -> None:
         (b'{"a":"\\x"}', 7, "escape"),
         (b'{"a":01}', 6, "invalid number"),
         (b"{'a':1}", 1, "keys must be strings"),
-        (b"timestamp,user\n1,2", 1, "invalid character"),
+        (b"timestamp,user\n1,2", 4, "invalid character"),
         (b"<html></html>", 0, "invalid character"),
         (b'["\xff"]', 2, "not valid UTF-8"),
         (b'["\xed\xa0\x80"]', 2, "not valid UTF-8"),
