@@ -1,12 +1,13 @@
 """The alert worker's Celery app: ``celery -A alerting.app worker -Q alerts``."""
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_ready
 
 from alerting import tasks
 from alerting.settings import AlertSettings
 from pipeline import telemetry
-from pipeline.queue import make_celery
+from pipeline.health import first_signs
+from pipeline.queue import Queue, make_celery
 from pipeline.settings import PipeSettings
 
 
@@ -14,6 +15,7 @@ def create_app(pipe: PipeSettings, settings: AlertSettings) -> Celery:
     """Make the app that serves the queue ``alerts``. Nothing is connected until a worker runs it."""
     made = make_celery(pipe, "alerting")
     setup_logging.connect(lambda **_: telemetry.configure(pipe), weak=False)
+    worker_ready.connect(lambda **_: first_signs(pipe, [Queue.ALERTS]), weak=False)
     tasks.register(made, pipe, settings)
     return made
 

@@ -30,7 +30,7 @@ class AlertWorker:
         receivers = configured(settings)
         self._redis = connect(pipe.redis_url.get_secret_value())
         self._engine = make_engine(pipe.database_url.get_secret_value(), application="sentinel-alerts")
-        self._courier = Courier(receivers, link_base=settings.link_base())
+        self._courier = Courier(receivers, link_base=settings.link_base)
         self._side_by_side = settings.alert_concurrency
         self._pulsed = -_PULSE_SECONDS
         log.info("receivers_ready", receivers=sorted(receivers))

@@ -35,14 +35,15 @@ def make_router(state: DashboardState) -> APIRouter:
 
     @router.get("/readyz", summary="Can events be accepted?")
     def get_readyz(
-        full: Annotated[bool, Query(description="Ready only when every part works.")] = False,  # noqa: FBT002
-        verbose: Annotated[bool, Query(description="List the parts.")] = False,  # noqa: FBT002
+        full: Annotated[str | None, Query(description="Ready only when every part works.")] = None,
+        verbose: Annotated[str | None, Query(description="List the parts.")] = None,
     ) -> Response:
         """Answer 200 while events can be accepted, whatever PostgreSQL does; with ``full`` when every part works."""
-        parts = _parts(state, deep=full or verbose)
-        ready = all(parts.values()) if full else parts["redis"]
+        wants_all, wants_list = _is_set(full), _is_set(verbose)
+        parts = _parts(state, deep=wants_all or wants_list)
+        ready = all(parts.values()) if wants_all else parts["redis"]
         body: dict[str, object] = {"status": "ready" if ready else "unready"}
-        if full or verbose:
+        if wants_all or wants_list:
             body["parts"] = {name: "ok" if works else "down" for name, works in parts.items()}
             body["durability"] = health.durability(state.redis)
             body["rule_set"] = state.rule_set.version
@@ -55,6 +56,11 @@ def make_router(state: DashboardState) -> APIRouter:
         return Response(generate_latest(_measured(state)), 200, {}, CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _is_set(flag: str | None) -> bool:
+    """Read a flag of a URL: ``?verbose`` says yes, and so does any value but 0 and false."""
+    return flag is not None and flag.lower() not in {"0", "false"}
 
 
 def _parts(state: DashboardState, *, deep: bool) -> dict[str, bool]:

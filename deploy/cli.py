@@ -4,12 +4,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from deploy.errors import DeployError
 from detection.cli import rules_app, scan
+from pipeline.errors import PipelineError
+
+_WRONG_SETTINGS = 78
 
 app = typer.Typer(
     help="MCP Sentinel: analyses the event logs of AI agents, and tells people what needs their eyes.",
@@ -124,6 +127,20 @@ def main() -> None:
     except DeployError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    except PipelineError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+    except ValueError as error:
+        _explain_settings(error)
+
+
+def _explain_settings(error: ValueError) -> NoReturn:
+    # Recognised by what it has, for importing its class takes longer than most commands.
+    if not hasattr(error, "errors"):
+        raise error
+    for fault in error.errors():
+        typer.echo(f"SENTINEL_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}", err=True)
+    sys.exit(_WRONG_SETTINGS)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,23 @@ from pipeline.ids import BatchId
 from pipeline.storage import batches
 
 
+def find(state: IngestState, batch_id: str) -> batches.BatchStatus:
+    """Return how far a batch is.
+
+    Raises:
+        InvalidId: the text is no batch's id.
+        Problem: 404, there is no such batch.
+    """
+    batch = BatchId.parse(batch_id)
+    # A made-up number of chunks shows at the last of them, before tens of thousands are looked for.
+    last = BatchId(batch.chunk_ids()[-1], 0, 1)
+    known = batch.chunks == 1 or batches.status(state.engine, state.journal, last) is not None
+    found = batches.status(state.engine, state.journal, batch) if known else None
+    if found is None:
+        raise Problem(404, "Not found", "There is no batch of this id.")
+    return found
+
+
 def make_router(state: IngestState) -> APIRouter:
     """Return the routes of batches and limits."""
     router = APIRouter(tags=["Events"])
@@ -17,10 +34,7 @@ def make_router(state: IngestState) -> APIRouter:
     @router.get("/api/batches/{batch_id}", summary="What became of a request")
     def get_batch(batch_id: str) -> dict[str, object]:
         """Return the counts of what one request posted."""
-        found = batches.status(state.engine, state.journal, BatchId.parse(batch_id))
-        if found is None:
-            raise Problem(404, "Not found", "There is no batch of this id.")
-        return asdict(found)
+        return asdict(find(state, batch_id))
 
     @router.get("/api/limits", summary="Limits in force")
     def get_limits() -> dict[str, object]:

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy import Engine
 from starlette.responses import Response, StreamingResponse
 
+from ingest_api import batches
 from ingest_api.state import IngestState
 from pipeline.chunk import RejectedRecord
 from pipeline.http import Problem
-from pipeline.ids import BatchId, parse_uuid
-from pipeline.storage import batches, rejections, transaction, uploads
+from pipeline.ids import parse_uuid
+from pipeline.storage import rejections, transaction, uploads
 
 _PIECE = 1 << 20
 _MOST_SHOWN = 100_000
@@ -30,10 +31,7 @@ def make_router(state: IngestState) -> APIRouter:
         return str(found)
 
     def batch_source(batch_id: str) -> str:
-        found = BatchId.parse(batch_id)
-        if batches.status(state.engine, state.journal, found) is None:
-            raise Problem(404, "Not found", "There is no batch of this id.")
-        return str(found)
+        return batches.find(state, batch_id).batch_id
 
     _add(router, state, "/api/uploads/{source_id}", upload_source)
     _add(router, state, "/api/batches/{source_id}", batch_source)

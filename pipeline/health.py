@@ -1,5 +1,7 @@
 """Health: whether each part did something lately, and how old the oldest unjudged event is; not what is alive."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -9,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from pipeline._transport import SET_ASIDE
 from pipeline.errors import JournalUnavailable, StorageUnavailable
-from pipeline.journal import Journal
+from pipeline.journal import Journal, connect
 from pipeline.queue import Queue, waiting
 from pipeline.settings import PipeSettings
 from pipeline.storage import dead_letters, ledger, transaction
@@ -56,6 +58,15 @@ def pulse(redis: Redis, part: str) -> None:
         redis.hset(_PULSES, part, seconds + micros / 1e6)
     except RedisError as error:
         raise JournalUnavailable(str(error)) from error
+
+
+def first_signs(settings: PipeSettings, parts: Iterable[str]) -> None:
+    """Note that parts are about to work, so that whoever waits for them need not wait for the schedule."""
+    redis = connect(settings.redis_url.get_secret_value())
+    with suppress(JournalUnavailable):
+        for part in parts:
+            pulse(redis, part)
+    redis.close()
 
 
 def pulse_ages(redis: Redis) -> dict[str, float]:

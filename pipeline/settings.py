@@ -16,6 +16,7 @@ from detection import RuleSet, load_rule_set
 from pipeline.records import RecordLimits
 
 PREFIX = "SENTINEL_"
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - replaced, not bound
 
 
 class SecretFiles(PydanticBaseSettingsSource):
@@ -63,6 +64,37 @@ def default_home() -> Path:
     """Return the data folder used when ``SENTINEL_HOME`` is not set."""
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "mcp-sentinel"
+
+
+class AddressSettings(Section):
+    """Where the API and the pages listen, and how people reach them."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Another than loopback needs an API key first.")
+    port: int = Field(8000, ge=1, le=65535, description="Port of the API and the pages.")
+    public_url: str | None = Field(
+        None, pattern="^https?://", description="How people reach the dashboard; links in alerts begin with it."
+    )
+    trust_network: bool = Field(
+        default=False,
+        description="Allow an address that others can reach although no API key exists: the network itself keeps "
+        "strangers out.",
+    )
+
+    @property
+    def own_host(self) -> str:
+        """The address under which this machine reaches the API itself."""
+        return _ANY_HOST.get(self.host, self.host)
+
+    @property
+    def url(self) -> str:
+        """The address of the dashboard, as this machine reaches it, without a slash at the end."""
+        host = f"[{self.own_host}]" if ":" in self.own_host else self.own_host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def link_base(self) -> str:
+        """What links for people begin with, without a slash at the end."""
+        return (self.public_url or self.url).rstrip("/")
 
 
 class PipeSettings(Section):

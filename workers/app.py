@@ -1,7 +1,10 @@
 """The Celery app of the workers for ``realtime``, ``bulk`` and ``maintenance``, and of the beat."""
 
-from celery.signals import setup_logging, worker_before_create_process
+from typing import Any
 
+from celery.signals import beat_init, setup_logging, worker_before_create_process, worker_ready
+
+from pipeline.health import BEAT, first_signs
 from pipeline.queue import Queue, TaskName, make_celery
 from pipeline.settings import PipeSettings
 from pipeline.telemetry import configure
@@ -18,6 +21,16 @@ def _load_rules(**_: object) -> None:
 
 
 app.conf.include = ["workers.tasks"]
+
+
+@worker_ready.connect
+def _give_first_sign(sender: Any = None, **_: object) -> None:  # noqa: ANN401 - Celery's consumer
+    first_signs(_settings, sender.app.amqp.queues.consume_from)
+
+
+@beat_init.connect
+def _give_first_sign_of_beat(**_: object) -> None:
+    first_signs(_settings, [BEAT])
 
 
 def _every(seconds: float, name: TaskName, queue: Queue, *args: str) -> dict[str, object]:

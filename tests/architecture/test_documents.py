@@ -11,22 +11,22 @@ from pipeline.settings import PREFIX
 from tests.architecture import settings_page, tree
 
 _DOCUMENTS = tree.documents()
-_PATH = re.compile(r"`((?:\.ci|[a-z_]+)/[\w./-]*\w/?|[\w-]+\.(?:toml|md))`|\]\((?!https?://|#)([^)#\s]+)(?:#[^)]*)?\)")
-_OF_THE_DATA_FOLDER = {"postgres/", "valkey/", "spool/", "logs/", "beat/"}
-_MEDIA_TYPE = re.compile(r"(?:application|multipart|text)/")
+_FOLDERS = "|".join([*tree.PACKAGES, "docs", "tests", "requirements", r"\.ci"])
+_QUOTED = re.compile(r"`([a-z_]+/)`|`([\w-]+\.(?:toml|md))`")
+_NAMED = re.compile(rf"(?<![\w./:-])((?:{_FOLDERS})/[\w./-]*\w)")
+_LINKED = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)]*)?\)")
+# The data folder's own, and what a reader is told to make.
+_NOT_IN_THE_TREE = {"postgres/", "valkey/", "spool/", "logs/", "beat/", "deploy/.env"}
 _DECISION = ("Context", "Decision", "Consequences", "Alternatives", "Enforced by")
 _WORDS = re.compile(rf"\b{PREFIX}[A-Z_]*[A-Z]\b")
 
 
 def _paths(document: Path) -> set[Path]:
-    """Return the paths that a document names: in backquotes from the root on, in links from where it stands."""
-    found = set()
-    for quoted, linked in _PATH.findall(document.read_text(encoding="utf-8")):
-        if linked:
-            found.add(document.parent / linked)
-        elif quoted not in _OF_THE_DATA_FOLDER and not _MEDIA_TYPE.match(quoted):
-            found.add(tree.ROOT / quoted)
-    return found
+    """Return the paths that a document names: in its text from the root on, in links from where it stands."""
+    text = document.read_text(encoding="utf-8")
+    linked = {document.parent / path for path in _LINKED.findall(text)}
+    named = {*_NAMED.findall(_LINKED.sub("]()", text)), *filter(None, sum(_QUOTED.findall(text), ()))}
+    return linked | {tree.ROOT / path for path in named - _NOT_IN_THE_TREE}
 
 
 def _anchors(document: Path) -> set[str]:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ assert threading.active_count() == 1, threading.enumerate()
 def _dotted(path: Path) -> str:
     parts = path.relative_to(tree.ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _public(module: ast.Module) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in module.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            yield node
 
 
 def test_the_import_contracts_are_kept() -> None:
@@ -80,10 +87,8 @@ def test_every_module_says_what_it_is() -> None:
         module = ast.parse(path.read_text(encoding="utf-8"))
         if ast.get_docstring(module) is None:
             without.append(tree.name(path))
-        for node in module.body:
-            is_public = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name[0] != "_"
-            if is_public and ast.get_docstring(node) is None and not tree.name(path).startswith("pipeline/migrations/"):
-                without.append(f"{tree.name(path)}: {node.name}")
+        if not tree.name(path).startswith("pipeline/migrations/"):
+            without += [f"{tree.name(path)}: {node.name}" for node in _public(module) if not ast.get_docstring(node)]
 
     assert without == []
 

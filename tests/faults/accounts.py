@@ -44,6 +44,12 @@ def recorded(engine: Engine) -> Recorded:
     return Recorded(events, alerts, outbox, dead_letters)
 
 
+def untold(engine: Engine) -> int:
+    """Return how many alerts still have to be told."""
+    with transaction(engine) as connection:
+        return int(connection.execute(text("SELECT count(*) FROM outbox")).scalar_one())
+
+
 def events_agree(found: Recorded, clients: Iterable[Client]) -> None:
     """Nothing acknowledged is lost, nothing is doubled, nothing was not posted, and each verdict is the right one."""
     sent: dict[str, bool] = {}

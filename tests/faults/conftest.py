@@ -40,7 +40,8 @@ def whole_installation() -> Iterator[Installation]:
 
 
 @pytest.fixture
-def installation(whole_installation: Installation) -> Installation:
+def installation(whole_installation: Installation) -> Iterator[Installation]:
     """Give the running stack once every part of it works."""
     eventually(whole_installation.up.is_ready)
-    return whole_installation
+    with logs_shown_on_failure(whole_installation.up):
+        yield whole_installation

@@ -75,7 +75,7 @@ def _settle_and_compare(up: Stack, poster: Poster, uploader: Uploader, listener:
     ledger = balanced_ledger(up, within=healed_by - time.monotonic())
     remembered = up.home.remembered()
     engine = make_engine(embedded_postgres.url(remembered.postgres_port or 0, remembered.postgres_password))
-    eventually(lambda: accounts.recorded(engine).outbox == 0, within=healed_by - time.monotonic())
+    eventually(lambda: accounts.untold(engine) == 0, within=healed_by - time.monotonic())
 
     found = accounts.recorded(engine)
     engine.dispose()

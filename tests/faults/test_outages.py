@@ -20,6 +20,7 @@ _QUEUES = ("realtime", "bulk", "alerts", "maintenance")
 _AWAY = 3.0
 _CONSUMES_WITHIN = 15.0
 _ANSWERS_WITHIN = 2.0
+_PAUSE = 0.05
 _DISK_FULL = text(
     "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
     "'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;"
@@ -108,6 +109,7 @@ def refusals(on: Installation, *, seconds: float) -> list[Answer]:
         began = time.monotonic()
         answers.append(post(on.up, event()))
         assert time.monotonic() - began < _ANSWERS_WITHIN + 1  # a second for a busy machine
+        time.sleep(_PAUSE)
     return answers
 
 

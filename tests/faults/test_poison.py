@@ -54,7 +54,7 @@ SET_ASIDE: dict[str, Callable[[], bytes]] = {
     "no body": lambda: without("body"),
     "a body that is no json": lambda: as_bytes(envelope(b"{nonsense")),
     "a body that is no call": lambda: as_bytes(envelope(b"7")),
-    "a body that is no base64": lambda: as_bytes(envelope(body="a")),
+    "a body that is no base64": lambda: as_bytes(envelope() | {"body": "a"}),
     "a body of a strange encoding": lambda: as_bytes(envelope(**{"content-encoding": "utf-9"})),
     "a pickled body": lambda: as_bytes(
         envelope(pickle.dumps(([], {}, None)), **{"content-type": "application/x-python-serialize"})

@@ -129,3 +129,12 @@ def test_keys_without_a_stack_says_what_to_do(tmp_path: Path) -> None:
     assert "sentinel up" in refused.stderr
     assert nothing.command("status").returncode == 3
     assert nothing.command("down").returncode == 0
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    """A setting that cannot be read ends the command with its name, and no stack trace."""
+    refused = Stack(tmp_path / "nothing", SENTINEL_PORT="eighty").command("up")
+
+    assert refused.returncode == 78
+    assert refused.stderr.startswith("SENTINEL_PORT: ")
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,111 @@
+"""``/api/batches``: what became of a request, and what of it was refused."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+
+from pipeline.chunk import decode
+from pipeline.ids import new_uuid
+from pipeline.storage import rejections, transaction
+from tests.integration.ingest_api.events import event, post, problem, raw
+
+Journaled = Callable[[], dict[str, dict[str, Any]]]
+
+
+def _keep(engine: Engine, journaled: Journaled) -> None:
+    with transaction(engine) as connection:
+        for entry in journaled().values():
+            rejections.keep(connection, decode(entry["body"]).rejections)
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_batch_waits_until_it_is_judged(door: TestClient) -> None:
+    """
+    An accepted request is found under its status URL, with its own count, though others share its chunk.
+    """
+    receipts = [post(door, json.dumps([event()] * count).encode()).json() for count in (1, 3, 1200)]
+    found = [door.get(receipt["status_url"]).json() for receipt in receipts]
+
+    assert [(receipt["batch_id"], "queued", count, 0) for receipt, count in zip(receipts, (1, 3, 1200), strict=True)] == [
+        (status["batch_id"], status["state"], status["accepted"], status["judged"]) for status in found
+    ]
+
+
+def _forgeries(batch_id: str) -> list[str]:
+    chunk, first, count, chunks = batch_id.split(".")
+    return [
+        f"{chunk}.{first}.{int(count) + 1}.{chunks}",
+        f"{chunk}.{int(first) + 1}.{count}.{chunks}",
+        f"{chunk}.{first}.{count}.2",
+        f"{chunk}.{first}.999999999.65536",
+        f"{chunk}.0{first}.{count}.{chunks}",
+        f"{chunk}.{first}.0.{chunks}",
+        f"{new_uuid().hex}.{first}.{count}.{chunks}",
+        f"{'f' * 32}.0.2.2",
+        chunk,
+        "..%2F..",
+        "x" * 5000,
+    ]
+
+
+@pytest.mark.usefixtures("engine")
+def test_made_up_batches_are_not_found(door: TestClient) -> None:
+    """
+    An id that was never given out is not found, however near it comes to one that was.
+    """
+    for forged in _forgeries(post(door, raw()).json()["batch_id"]):
+        for end in ("", "/rejections", "/rejected.json"):
+            problem(door.get(f"/api/batches/{forged}{end}"), 404)
+
+
+def test_refused_records_of_a_batch_are_listed(door: TestClient, engine: Engine, journaled: Journaled) -> None:
+    """
+    Once a worker kept them, a batch's refused records are shown with reason and content, page by page.
+    """
+    receipt = post(door, json.dumps([event(), {"a": 1}, None, event(prompt="\ud83d", user=5)]).encode()).json()
+    _keep(engine, journaled)
+    first = door.get(receipt["rejections_url"], params={"limit": 2})
+    rest = door.get(first.headers["link"].split(">")[0].removeprefix("<"))
+
+    assert [(1, "/timestamp", "missing", {"a": 1}), (2, "", "not_an_object", None)] == [
+        (found["index"], found["pointer"], found["code"], found["record"]) for found in first.json()
+    ]
+    assert [(3, "/user", "type")] == [(found["index"], found["pointer"], found["code"]) for found in rest.json()]
+    assert "link" not in rest.headers
+
+
+def test_refused_records_come_back_as_a_file(door: TestClient, engine: Engine, journaled: Journaled) -> None:
+    """
+    The refused records alone are an array that can be corrected and sent again.
+    """
+    receipt = post(door, json.dumps([event(), {"a": "é"}, event(), [1]]).encode()).json()
+    _keep(engine, journaled)
+    answer = door.get(f"{receipt['status_url']}/rejected.json")
+
+    assert answer.json() == [{"a": "é"}, [1]]
+    assert 'filename="rejected.json"' in answer.headers["content-disposition"]
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_batch_without_refused_records_has_an_empty_list(door: TestClient) -> None:
+    """
+    Nothing refused is an empty array, in both forms.
+    """
+    url = post(door, raw()).json()["status_url"]
+
+    assert [] == door.get(f"{url}/rejections").json() == door.get(f"{url}/rejected.json").json()
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=-2"])
+@pytest.mark.usefixtures("engine")
+def test_unusable_pages_are_refused(door: TestClient, query: str) -> None:
+    """
+    A page that cannot be is a problem that names the parameter.
+    """
+    url = post(door, raw()).json()["status_url"]
+
+    assert problem(door.get(f"{url}/rejections?{query}"), 422)["errors"][0]["pointer"].startswith("/query/")
