@@ -57,5 +57,5 @@ def _reading(settings: IngestSettings, pipe: PipeSettings) -> DashboardState:
         rule_set=pipe.rule_set(),
         settings=pipe,
         public_url=settings.public_url,
-        flower_url=f"http://127.0.0.1:{LauncherSettings().flower_port}",
+        flower_url=LauncherSettings().flower_url,
     )

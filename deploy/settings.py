@@ -19,6 +19,11 @@ class LauncherSettings(AddressSettings):
     )
 
     @property
+    def flower_url(self) -> str:
+        """The address of Flower, as this machine reaches it."""
+        return f"http://127.0.0.1:{self.flower_port}"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the API can be reached from this machine only."""
         try:

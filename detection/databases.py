@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
 import hyperscan
 
 _folder: ContextVar[Path | None] = ContextVar("database_cache", default=None)
-_MACHINE = f"{version('hyperscan')} {platform.machine()} {platform.processor()}"
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 @contextmanager
@@ -77,5 +77,15 @@ def _path(expressions: tuple[bytes, ...], flags: int) -> Path | None:
     folder = _folder.get()
     if folder is None:
         return None
-    key = hashlib.sha256(repr((_MACHINE, flags, expressions)).encode()).hexdigest()
+    key = hashlib.sha256(repr((_machine(), flags, expressions)).encode()).hexdigest()
     return folder / f"{key[:40]}.hs"
+
+
+@cache
+def _machine() -> str:
+    """Return the engine and the processor for which a database is compiled."""
+    processor = ""
+    with suppress(OSError):
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+        processor = next((line for line in lines if line.startswith(("model name", "CPU part"))), "")
+    return f"{version('hyperscan')} {platform.machine()} {processor}"

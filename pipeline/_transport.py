@@ -7,6 +7,8 @@ the list ``sentinel:set-aside`` and counted.
 
 from typing import Any
 
+from celery.app.amqp import AMQP
+from kombu import Connection as StockConnection
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as stock
 from kombu.utils.encoding import bytes_to_str
@@ -17,6 +19,7 @@ SET_ASIDE = "sentinel:set-aside"
 TASK_QUEUES = frozenset({"realtime", "bulk", "alerts", "maintenance"})
 _MOST_KEPT = 1000
 _MOST_BYTES = 65536
+_LONGEST_WAIT = 2.0
 
 
 class Channel(stock.Channel):
@@ -69,6 +72,21 @@ class Transport(stock.Transport):
     """The transport behind ``redis://``; the scheme stays, because Flower knows no other."""
 
     Channel = Channel
+
+
+class Connection(StockConnection):
+    """A connection whose attempts to come back never lie far apart, however long Redis was away."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - kombu's signature
+        """Connect, trying again as often as it takes; the stock pauses grow to half a minute."""
+        paced = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": _LONGEST_WAIT}
+        return super().ensure_connection(*args, **{**paced, **options})
+
+
+class Amqp(AMQP):
+    """What an app makes its connections with."""
+
+    Connection = Connection
 
 
 def install() -> None:

@@ -46,7 +46,7 @@ class TaskName(StrEnum):
 def make_celery(settings: PipeSettings, name: str) -> Celery:
     """Make the Celery app of one process. Nothing is connected until it is used."""
     _transport.install()
-    app = Celery(name, broker=settings.redis_url.get_secret_value(), set_as_current=False)
+    app = Celery(name, broker=settings.redis_url.get_secret_value(), amqp=_transport.Amqp, set_as_current=False)
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],

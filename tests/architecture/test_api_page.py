@@ -15,7 +15,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
+from dashboard import guide
+from deploy import banner
 from deploy.asgi import create_app
+from deploy.settings import LauncherSettings
+from deploy.state import Home, Remembered
 from detection import Scanner, Severity, load_rule_set
 from ingest_api.schema import EVENT_SCHEMA, EVENTS_OPENAPI
 from pipeline.journal import UPLOAD, Journal, Lane
@@ -238,6 +242,19 @@ def test_the_documented_event_is_the_one_that_is_accepted() -> None:
         assert (_code(_event(**{name: ""})) == "empty") == (schema.get("minLength", 0) > 0), name
     assert EVENT_SCHEMA["additionalProperties"]
     assert _code(_event(something_else=[1, 2])) is None
+
+
+def test_the_readme_posts_what_the_pages_tell_to_post() -> None:
+    """
+    The command of the README is the one that the upload page and the first screen show.
+    """
+    readme = (tree.ROOT / "README.md").read_text(encoding="utf-8")
+    url = "http://127.0.0.1:8000"
+
+    assert guide.curl(url) in readme
+    home = Home(tree.ROOT)
+    shown = banner.screen(LauncherSettings(), home, Remembered(), seconds=1.0, command="sentinel")
+    assert guide.curl(LauncherSettings().url) in shown
 
 
 def test_a_request_is_followed_by_its_answer() -> None:

@@ -1,6 +1,6 @@
 """A stack on servers that the tests themselves run, so that they can be away for as long as a test wants."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from pipeline.storage import make_engine
 from tests import servers
+from tests.faults.victims import ends_of_logs
 from tests.integration.deploy.running import Stack, eventually, stack
 
 
@@ -40,8 +41,17 @@ def whole_installation() -> Iterator[Installation]:
 
 
 @pytest.fixture
-def installation(whole_installation: Installation) -> Iterator[Installation]:
+def installation(whole_installation: Installation) -> Installation:
     """Give the running stack once every part of it works."""
     eventually(whole_installation.up.is_ready)
-    with logs_shown_on_failure(whole_installation.up):
-        yield whole_installation
+    return whole_installation
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the ends of the stack's logs with a failure, for its data folder is gone afterwards."""
+    report = yield
+    made = getattr(item, "funcargs", {}).get("installation")
+    if report.failed and made is not None:
+        report.sections.append(("logs of the stack", ends_of_logs(made.up)))
+    return report

@@ -6,6 +6,8 @@
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -17,7 +19,7 @@ from tests import servers
 from tests.acceptance.calling import balanced_ledger, finished_upload, get
 from tests.faults import accounts
 from tests.faults.clients import Poster, Uploader
-from tests.faults.victims import PROCESSES, kill, logs_shown_on_failure
+from tests.faults.victims import PROCESSES, ends_of_logs, kill
 from tests.integration.alerting.listener import Listener
 from tests.integration.deploy.running import Stack, eventually, stack
 
@@ -37,13 +39,22 @@ def test_nothing_is_lost_or_doubled_when_every_process_is_killed(capsys: pytest.
     listener = Listener()
     listener.start()
     settings = {"SENTINEL_ALERT_WEBHOOK_URL": listener.url, "SENTINEL_ALERT_ALLOW_PRIVATE": "1"}
-    with servers.temporary_folder() as folder, stack(folder / "home", **settings) as up:
+    with servers.temporary_folder() as folder, stack(folder / "home", **settings) as up, logs_on_failure(up):
         poster = Poster(up.port, seed, folder / "posted")
         uploader = Uploader(up.port, seed + 1, folder / "uploaded")
-        with logs_shown_on_failure(up):
-            _storm(up, poster, uploader, seed=seed, each=each)
-            _settle_and_compare(up, poster, uploader, listener, folder)
+        _storm(up, poster, uploader, seed=seed, each=each)
+        _settle_and_compare(up, poster, uploader, listener, folder)
     listener.stop()
+
+
+@contextmanager
+def logs_on_failure(up: Stack) -> Iterator[None]:
+    """Print the ends of the stack's logs when the block fails, for its data folder is gone afterwards."""
+    try:
+        yield
+    except BaseException:
+        print(ends_of_logs(up))  # noqa: T201 - pytest shows it with the failure
+        raise
 
 
 def _storm(up: Stack, poster: Poster, uploader: Uploader, *, seed: int, each: int) -> None:

@@ -3,8 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration.deploy.running import Stack
@@ -32,16 +30,12 @@ def kill(up: Stack, victim: str) -> int:
         time.sleep(0.02)
 
 
-@contextmanager
-def logs_shown_on_failure(up: Stack, *, lines: int = 25) -> Iterator[None]:
-    """Print the ends of the stack's logs when the block fails, for the data folder is gone afterwards."""
-    try:
-        yield
-    except BaseException:
-        for log in sorted(up.home.logs.glob("*.log")):
-            end = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-            print(f"--- {log.name}", *end, sep="\n")  # noqa: T201 - pytest shows it with the failure
-        raise
+def ends_of_logs(up: Stack, *, lines: int = 25) -> str:
+    """Return the ends of the stack's logs, service by service."""
+    shown = []
+    for log in sorted(up.home.logs.glob("*.log")):
+        shown += [f"--- {log.name}", *log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]]
+    return "\n".join(shown)
 
 
 def pid_of(up: Stack, name: str) -> int:

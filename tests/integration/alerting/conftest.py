@@ -41,7 +41,7 @@ def courier() -> Iterator[Callable[..., Courier]]:
                 "public_url": "https://sentinel.test/",
             }
         )
-        made.append(Courier(configured(settings), link_base=settings.link_base()))
+        made.append(Courier(configured(settings), link_base=settings.link_base))
         return made[-1]
 
     yield make

@@ -31,7 +31,7 @@ _SLICE = (
     "from alerting import notify, receivers, deliver, settings; from pipeline.settings import PipeSettings;"
     "from pipeline.storage import make_engine;"
     "chosen = settings.AlertSettings(); engine = make_engine(PipeSettings().database_url.get_secret_value());"
-    "courier = deliver.Courier(receivers.configured(chosen), link_base=chosen.link_base());"
+    "courier = deliver.Courier(receivers.configured(chosen), link_base=chosen.link_base);"
     "notify.run(engine, courier, side_by_side=chosen.alert_concurrency)"
 )
 _WORKER = ["-m", "celery", "-A", "alerting.app", "worker", "-Q", "alerts", "-P", "solo", "--without-gossip"]

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
 from ingest_api.app import create_app
 from pipeline.journal import Journal
+from pipeline.storage import transaction
 from tests.integration.ingest_api.events import eventually
 from tests.integration.ingest_api.listening import Listening
 
@@ -39,7 +40,7 @@ def open_door(
     settings_of_the_door: Callable[..., None], engine: Engine, redis_client: redis.Redis
 ) -> Iterator[OpenDoor]:
     """Give a function that opens a door of chosen settings on empty servers."""
-    del engine, redis_client  # they empty the servers
+    del redis_client  # it empties the server
     with ExitStack() as stack:
 
         def make(**settings: object) -> TestClient:
@@ -50,6 +51,8 @@ def open_door(
             )
 
         yield make
+    with transaction(engine) as connection:
+        connection.execute(text("DELETE FROM api_keys"))  # or the door that stays open would ask for one
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ def test_what_was_acknowledged_during_an_outage_reaches_the_witness(
 
     def witnessed() -> int:
         with transaction(engine) as connection:
-            return int(connection.execute(text("SELECT coalesce(sum(events), 0) FROM acknowledged")).scalar_one())
+            return int(connection.execute(text("SELECT coalesce(sum(events), 0) FROM witness")).scalar_one())
 
     eventually(lambda: witnessed() == witnessed())
     before = witnessed()

@@ -19,7 +19,7 @@ from alerting.settings import AlertSettings
 )
 def test_links_begin_where_people_reach_the_dashboard(given: dict[str, object], base: str) -> None:
     """Links begin with the public URL, or else with where the dashboard listens."""
-    assert base == AlertSettings.model_validate(given).link_base()
+    assert base == AlertSettings.model_validate(given).link_base
 
 
 def test_the_webhook_url_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
