@@ -79,13 +79,13 @@ def upload(
 def keys_create(
     name: Annotated[str, typer.Argument(help="Who or what will use it.")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="ingest, read or admin; ingest when not given. May be repeated.")
+        list[str] | None, typer.Option(help="ingest, read or admin; ingest and read when not given. May be repeated.")
     ] = None,
 ) -> None:
     """Make a key and show it, this once."""
     from deploy import key_commands
 
-    key_commands.create(name, scope or ["ingest"])
+    key_commands.create(name, scope or ["ingest", "read"])
 
 
 @keys_app.command("list")

@@ -46,6 +46,11 @@ def occurred_at(text: str) -> datetime:
     return instant
 
 
+def rfc3339(moment: datetime | None) -> str | None:
+    """Write a moment as the interface does, in UTC; None stays None."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def _offset(sign: str, hours: int, minutes: int) -> timedelta:
     if hours > 23 or minutes > 59:  # noqa: PLR2004 - as RFC 3339 section 5.6 bounds them
         raise InvalidTimestamp

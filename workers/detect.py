@@ -20,7 +20,7 @@ from pipeline.storage import dead_letters, transaction, verdicts
 from pipeline.storage.verdicts import Origin, Summary
 
 
-class Outcome(StrEnum):
+class Ending(StrEnum):
     """How one run over a chunk ended."""
 
     JUDGED = "judged"
@@ -50,7 +50,7 @@ class Bench:
     notify: Callable[[], None]
 
 
-def run(chunk_id: str, bench: Bench) -> Outcome:
+def run(chunk_id: str, bench: Bench) -> Ending:
     """Judge one chunk: lease, scan, record in one transaction, and only then take it out of the journal.
 
     Raises:
@@ -58,7 +58,7 @@ def run(chunk_id: str, bench: Bench) -> Outcome:
     """
     leased = bench.journal.lease(chunk_id, token_hex(8))
     if leased is None:
-        return Outcome.DROPPED
+        return Ending.DROPPED
     log = structlog.get_logger().bind(chunk_id=chunk_id)
     try:
         outcome, summary = (_bury if leased.exhausted else _judge)(leased, bench)
@@ -67,7 +67,7 @@ def run(chunk_id: str, bench: Bench) -> Outcome:
         if isinstance(error, LockedByAnother):
             _make_way(leased, bench)
         bench.journal.postpone(leased)
-        return Outcome.POSTPONED
+        return Ending.POSTPONED
     except Exception as error:  # noqa: BLE001 - whatever a chunk makes happen is its failed attempt
         # An error's message may quote the event: it goes to the dead letter, the log gets the place.
         where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(error.__traceback__)[-3:]]
@@ -75,23 +75,23 @@ def run(chunk_id: str, bench: Bench) -> Outcome:
             "chunk_failed", attempt=leased.number("attempts") + 1, error=type(error).__name__, where=where
         )
         bench.journal.fail(leased, f"{type(error).__name__}: {error}")
-        return Outcome.FAILED
+        return Ending.FAILED
     bench.journal.settle(chunk_id)
     if summary.to_send:
         bench.notify()
     return outcome
 
 
-def _judge(leased: Leased, bench: Bench) -> tuple[Outcome, Summary]:
+def _judge(leased: Leased, bench: Bench) -> tuple[Ending, Summary]:
     chunk = decode(leased.fields["body"])
     found = [bench.scanner.scan(item.event) for item in chunk.events]
     origin = _origin(leased, chunk)
     with transaction(bench.engine) as connection:
         summary = verdicts.record(connection, origin, chunk, found, rule_set=bench.rule_set, send_from=bench.send_from)
-    return Outcome.JUDGED, summary
+    return Ending.JUDGED, summary
 
 
-def _bury(leased: Leased, bench: Bench) -> tuple[Outcome, Summary]:
+def _bury(leased: Leased, bench: Bench) -> tuple[Ending, Summary]:
     attempts = leased.number("attempts")
     error = leased.text("error") or "the worker died each time, without a word"
     try:
@@ -102,11 +102,11 @@ def _bury(leased: Leased, bench: Bench) -> tuple[Outcome, Summary]:
                 connection, _origin(leased, None), leased.fields["body"],
                 events=leased.number("events"), attempts=attempts, error=f"UndecodableChunk: {reason}",
             )  # fmt: skip
-        return Outcome.DEAD, Summary(recorded)
+        return Ending.DEAD, Summary(recorded)
     with transaction(bench.engine) as connection:
         recorded = dead_letters.bury(connection, _origin(leased, chunk), chunk, attempts=attempts, error=error)
     structlog.get_logger().error("chunk_dead", chunk_id=leased.entry_id, events=len(chunk.events), error=error)
-    return Outcome.DEAD, Summary(recorded)
+    return Ending.DEAD, Summary(recorded)
 
 
 def _origin(leased: Leased, chunk: Chunk | None) -> Origin:

@@ -29,6 +29,8 @@ _COPY = "sentinel:keys"
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[keys.ApiKey])
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_DOORS = frozenset({"/api/events", "/api/uploads"})
+_FOLLOWED = ("/api/batches/", "/api/uploads/", "/api/receipts/", "/api/limits")
 _OPEN_PATHS = frozenset({"/livez", "/readyz"})
 
 
@@ -127,9 +129,9 @@ class Guard:
         if key is None:
             raise Problem(401, "The API key is not valid", "It is unknown, revoked or expired.",
                           headers={"WWW-Authenticate": 'Basic realm="MCP Sentinel"'})  # fmt: skip
-        scope = _scope(request)
-        if not key.allows(scope):
-            raise Problem(403, "The API key does not allow this", f"It needs the scope '{scope}'.")
+        scopes = _scopes(request)
+        if not any(key.allows(scope) for scope in scopes):
+            raise Problem(403, "The API key does not allow this", f"It needs the scope '{scopes[0]}'.")
         return key.key_id
 
     def _our_host(self, request: HTTPConnection) -> None:
@@ -172,11 +174,12 @@ def _presented(request: HTTPConnection) -> str | None:
     return request.headers.get("x-api-key")
 
 
-def _scope(request: HTTPConnection) -> str:
+def _scopes(request: HTTPConnection) -> tuple[str, ...]:
+    """Return the scopes of which one is needed; whoever may send may also follow what became of it."""
     method, path = request.scope.get("method"), request.url.path
-    if method not in _UNSAFE:
-        return "read"
-    return "ingest" if path in {"/api/events", "/api/uploads"} else "admin"
+    if method in _UNSAFE:
+        return ("ingest",) if path in _DOORS else ("admin",)
+    return ("read", "ingest") if path.startswith(_FOLLOWED) else ("read",)
 
 
 def _host_name(host: str) -> str:

@@ -11,6 +11,7 @@ from pipeline.ids import EventId
 from pipeline.journal import Journal
 from pipeline.storage import dead_letters
 from pipeline.storage._engine import transaction
+from pipeline.times import rfc3339
 
 
 class ReceiptState(StrEnum):
@@ -49,19 +50,19 @@ def find(engine: Engine, journal: Journal, event: EventId) -> Receipt | None:
         return settled
     if open_chunk is None or event.position >= open_chunk[0]:
         return None
-    return Receipt(str(event), ReceiptState.IN_FLIGHT, _iso(datetime.fromtimestamp(open_chunk[1] / 1e6, UTC)))
+    return Receipt(str(event), ReceiptState.IN_FLIGHT, rfc3339(datetime.fromtimestamp(open_chunk[1] / 1e6, UTC)))
 
 
 def _settled(connection: Connection, event: EventId) -> Receipt | None:
     chunk = _chunk(connection, event.chunk.hex)
     if chunk is None or event.position >= chunk["events"]:
         return None
-    accepted_at = _iso(chunk["accepted_at"])
+    accepted_at = rfc3339(chunk["accepted_at"])
     letter = dead_letters.find(connection, event) if chunk["dead"] else None
     if letter is not None:
         return Receipt(str(event), ReceiptState.DEAD_LETTER, accepted_at, error=letter.error)
     judge = _rerun(connection, event) if chunk["dead"] else chunk
-    return Receipt(str(event), ReceiptState.JUDGED, accepted_at, _iso(judge["settled_at"]), judge["rule_set"])
+    return Receipt(str(event), ReceiptState.JUDGED, accepted_at, rfc3339(judge["settled_at"]), judge["rule_set"])
 
 
 def _chunk(connection: Connection, chunk_id: str) -> dict[str, Any] | None:
@@ -74,7 +75,3 @@ def _rerun(connection: Connection, event: EventId) -> dict[str, Any]:
     query = "SELECT settled_at, rule_set FROM chunks WHERE chunk_id LIKE :reruns AND judged > 0"
     row = connection.execute(text(query), {"reruns": f"{event}~%"}).mappings().first()
     return {"settled_at": None, "rule_set": None} if row is None else dict(row)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from pipeline.journal import Journal
 from pipeline.storage._engine import transaction
 from pipeline.storage._models import chunks, uploads
+from pipeline.times import rfc3339
 
 _LIVE = {"": "splitting", "end": "analyzing", "fault": "failed"}
 
@@ -38,7 +39,7 @@ class UploadStatus:
 
     def public(self) -> dict[str, object]:
         """Return the fields as JSON shows them."""
-        return asdict(self) | {"received_at": self.received_at.isoformat()}
+        return asdict(self) | {"received_at": rfc3339(self.received_at)}
 
 
 def close(connection: Connection, upload_id: str, fields: Mapping[str, str]) -> None:

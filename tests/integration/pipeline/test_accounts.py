@@ -14,7 +14,7 @@ from pipeline.journal import Journal
 from pipeline.storage import ledger, partitions, receipts, transaction
 from tests.integration.pipeline.bench import accepted, event, make_bench, one, rows
 from workers import detect, upkeep
-from workers.detect import Outcome
+from workers.detect import Ending
 
 
 def _told(engine: Engine, acceptor: str, acknowledged: dict[int, int]) -> None:
@@ -73,7 +73,7 @@ def test_cells_are_never_netted_against_each_other(engine: Engine, redis_client:
     bench = make_bench(redis_client, engine)
     extra = accepted(bench.journal, event(), event(), acceptor="api-1")
     second = _aged(redis_client, extra, 60)
-    assert detect.run(extra, bench) is Outcome.JUDGED
+    assert detect.run(extra, bench) is Ending.JUDGED
     _told(engine, "api-1", {second: 1, second - 1: 1})
 
     _reconciled(engine)
@@ -246,5 +246,5 @@ def test_an_outage_reported_by_the_server_is_no_fault_of_the_chunk(
         with transaction(engine) as connection:
             connection.execute(text("DROP FUNCTION fail() CASCADE"))
 
-    assert outcomes == {Outcome.POSTPONED}
-    assert detect.run(chunk_id, bench) is Outcome.JUDGED
+    assert outcomes == {Ending.POSTPONED}
+    assert detect.run(chunk_id, bench) is Ending.JUDGED

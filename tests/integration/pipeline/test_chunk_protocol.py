@@ -16,7 +16,7 @@ from pipeline.storage import dead_letters, ledger, make_engine, receipts, transa
 from tests import servers
 from tests.integration.pipeline.bench import Fuse, Killed, accepted, event, kills, make_bench, one, rows
 from workers import detect
-from workers.detect import Outcome
+from workers.detect import Ending
 
 _EXPIRED = 1e-6
 # lease, scan of two events, the commit, settle and notify, each with a before and an after: counted by the first test.
@@ -53,7 +53,7 @@ def test_a_chunk_is_judged_once_and_leaves_the_journal(engine: Engine, redis_cli
     fuse.steps.clear()
 
     with kills(engine, fuse):
-        assert detect.run(chunk_id, bench) is Outcome.JUDGED
+        assert detect.run(chunk_id, bench) is Ending.JUDGED
     assert len(fuse.steps) == _STEPS, fuse.steps
 
     assert _final_records(engine) == (2, 1, 1, 1)
@@ -120,7 +120,7 @@ def test_a_second_doorbell_for_a_leased_chunk_is_dropped(engine: Engine, redis_c
     chunk_id = accepted(bench.journal, event())
     assert bench.journal.lease(chunk_id, "somebody") is not None
 
-    assert detect.run(chunk_id, bench) is Outcome.DROPPED
+    assert detect.run(chunk_id, bench) is Ending.DROPPED
     assert _final_records(engine) == (0, 0, 0, 0)
 
 
@@ -134,10 +134,10 @@ def test_a_worker_that_thaws_after_its_lease_writes_nothing(engine: Engine, redi
     frozen = zombie.journal.lease(chunk_id, "zombie")
     assert frozen is not None
 
-    assert detect.run(chunk_id, healthy) is Outcome.JUDGED
+    assert detect.run(chunk_id, healthy) is Ending.JUDGED
     outcome, summary = detect._judge(frozen, zombie)
 
-    assert (outcome, summary.recorded.value, summary.to_send) == (Outcome.JUDGED, "already", 0)
+    assert (outcome, summary.recorded.value, summary.to_send) == (Ending.JUDGED, "already", 0)
     assert _final_records(engine) == (1, 1, 1, 1)
 
 
@@ -171,8 +171,8 @@ def test_a_client_frozen_inside_its_transaction_is_ended_by_its_successor(
     with frozen.connect() as stuck:
         stuck.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:chunk, 0))"), {"chunk": chunk_id})
 
-        assert detect.run(chunk_id, healthy) is Outcome.POSTPONED
-        assert detect.run(chunk_id, healthy) is Outcome.JUDGED
+        assert detect.run(chunk_id, healthy) is Ending.POSTPONED
+        assert detect.run(chunk_id, healthy) is Ending.JUDGED
         stuck.invalidate()
     frozen.dispose()
     assert _final_records(engine)[0] == 1
@@ -193,9 +193,9 @@ def test_an_outage_of_postgresql_is_no_attempt(
         postgres_server.start()
         postgres_server.wait()
 
-    assert outcomes == {Outcome.POSTPONED}
+    assert outcomes == {Ending.POSTPONED}
     assert redis_client.hget(f"sentinel:entry:{chunk_id}", "attempts") == b"0"
-    assert detect.run(chunk_id, bench) is Outcome.JUDGED
+    assert detect.run(chunk_id, bench) is Ending.JUDGED
 
 
 def test_two_kills_make_no_dead_letter(engine: Engine, redis_client: Redis) -> None:
@@ -208,7 +208,7 @@ def test_two_kills_make_no_dead_letter(engine: Engine, redis_client: Redis) -> N
         with pytest.raises(Killed):
             detect.run(chunk_id, make_bench(redis_client, engine, fuse=fuse, lease_seconds=_EXPIRED))
 
-    assert detect.run(chunk_id, make_bench(redis_client, engine)) is Outcome.JUDGED
+    assert detect.run(chunk_id, make_bench(redis_client, engine)) is Ending.JUDGED
     assert one(engine, "SELECT count(*) FROM dead_letters") == 0
 
 
@@ -221,7 +221,7 @@ def test_a_chunk_that_always_fails_becomes_dead_letters(engine: Engine, redis_cl
 
     outcomes = [detect.run(chunk_id, bench) for _ in range(5)]
 
-    assert outcomes == [Outcome.FAILED] * 3 + [Outcome.DEAD, Outcome.DROPPED]
+    assert outcomes == [Ending.FAILED] * 3 + [Ending.DEAD, Ending.DROPPED]
     counts = _balanced(engine, bench.journal)
     assert (counts.accepted, counts.judged, counts.dead, counts.in_flight) == (2, 0, 2, 0)
     with transaction(engine) as connection:
@@ -242,7 +242,7 @@ def test_a_chunk_that_kills_every_worker_becomes_dead_letters(engine: Engine, re
         with pytest.raises(Killed):
             detect.run(chunk_id, make_bench(redis_client, engine, fuse=Fuse(at=2), lease_seconds=_EXPIRED))
 
-    assert detect.run(chunk_id, make_bench(redis_client, engine)) is Outcome.DEAD
+    assert detect.run(chunk_id, make_bench(redis_client, engine)) is Ending.DEAD
     assert one(engine, "SELECT count(*) FROM dead_letters") == 1
 
 
@@ -258,7 +258,7 @@ def test_a_chunk_that_cannot_be_decoded_is_one_dead_letter_for_all_its_events(
 
     outcomes = [detect.run(chunk_id, bench) for _ in range(4)]
 
-    assert outcomes[-1] is Outcome.DEAD
+    assert outcomes[-1] is Ending.DEAD
     counts = _balanced(engine, bench.journal)
     assert (counts.accepted, counts.dead) == (7, 7)
     receipt = receipts.find(engine, bench.journal, EventId.parse(f"{chunk_id}.6"))
@@ -270,7 +270,7 @@ def test_a_chunk_that_cannot_be_decoded_is_one_dead_letter_for_all_its_events(
 def _one_dead_letter(engine: Engine, redis_client: Redis) -> EventId:
     bench = make_bench(redis_client, engine, fails_on=lambda _: True)
     chunk_id = accepted(bench.journal, event("was broken", tool="os_shell"))
-    assert [detect.run(chunk_id, bench) for _ in range(4)][-1] is Outcome.DEAD
+    assert [detect.run(chunk_id, bench) for _ in range(4)][-1] is Ending.DEAD
     return EventId.parse(f"{chunk_id}.0")
 
 
@@ -292,7 +292,7 @@ def test_a_dead_letter_runs_again_and_is_judged_once(engine: Engine, redis_clien
     assert _balanced(engine, bench.journal).dead == 1
     outcomes = [detect.run(f"{found}~1", bench) for _ in range(2)]
 
-    assert outcomes == [Outcome.JUDGED, Outcome.DROPPED]
+    assert outcomes == [Ending.JUDGED, Ending.DROPPED]
     assert rows(engine, "SELECT chunk, position FROM events") == [(found.chunk, 0)]
     counts = _balanced(engine, bench.journal)
     assert (counts.accepted, counts.judged, counts.dead) == (1, 1, 0)
@@ -332,12 +332,12 @@ def test_a_re_run_that_fails_stays_a_dead_letter_and_can_run_again(
     found = _one_dead_letter(engine, redis_client)
     failing, celery = make_bench(redis_client, engine, fails_on=lambda _: True), make_celery(pipe, "test")
     rerun(found, journal=failing.journal, engine=engine, celery=celery)
-    assert [detect.run(f"{found}~1", failing) for _ in range(4)][-1] is Outcome.DEAD
+    assert [detect.run(f"{found}~1", failing) for _ in range(4)][-1] is Ending.DEAD
 
     counts = _balanced(engine, failing.journal)
     assert (counts.accepted, counts.judged, counts.dead) == (1, 0, 1)
     assert rerun(found, journal=failing.journal, engine=engine, celery=celery) == f"{found}~2"
-    assert detect.run(f"{found}~2", make_bench(redis_client, engine)) is Outcome.JUDGED
+    assert detect.run(f"{found}~2", make_bench(redis_client, engine)) is Ending.JUDGED
     assert _balanced(engine, failing.journal).judged == 1
 
 
@@ -409,7 +409,7 @@ def test_a_full_redis_refuses_posts_and_lets_workers_go_on(engine: Engine, redis
     try:
         with pytest.raises(JournalFull):
             accepted(bench.journal, event(), flush=2)
-        assert detect.run(chunk_id, bench) is Outcome.JUDGED
+        assert detect.run(chunk_id, bench) is Ending.JUDGED
     finally:
         redis_client.config_set("maxmemory", str(before))
     assert _balanced(engine, bench.journal).judged == 1
