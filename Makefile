@@ -7,8 +7,8 @@ RUN := .venv/.run-ready
 DEV := .venv/.dev-ready
 # Debian's python3 without python3-venv makes environments without pip; the machine's own pip then fills them.
 PIP = $(if $(shell $(BIN)/python -m pip --version 2>/dev/null),$(BIN)/python -m pip,$(PYTHON) -m pip --python $(BIN)/python)
-INSTALL = $(PIP) install --quiet --disable-pip-version-check --require-hashes --no-deps
-EDITABLE = $(PIP) install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index
+INSTALL = $(PIP) install --quiet --quiet --disable-pip-version-check --require-hashes --no-deps
+EDITABLE = $(PIP) install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index
 UV = .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
@@ -35,7 +35,7 @@ bench: $(DEV) ## Measure throughput and latency on this machine
 
 lock: ## Write requirements/*.txt anew from pyproject.toml
 	@$(PYTHON) -m venv .venv/lock
-	@.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@.venv/lock/bin/python -m pip install --quiet --quiet --disable-pip-version-check uv
 	$(UV) --extra build pyproject.toml --output-file requirements/run.txt
 	$(UV) --extra build --extra dev pyproject.toml --output-file requirements/dev.txt
 

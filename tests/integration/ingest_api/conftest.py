@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import redis
+from fastapi import FastAPI
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
@@ -43,9 +44,9 @@ def open_door(
     del redis_client  # it empties the server
     with ExitStack() as stack:
 
-        def make(**settings: object) -> TestClient:
+        def make(create: Callable[[], FastAPI] = create_app, **settings: object) -> TestClient:
             settings_of_the_door(**settings)
-            app = create_app()
+            app = create()
             return stack.enter_context(
                 TestClient(app, base_url=BASE, raise_server_exceptions=False, follow_redirects=False)
             )
@@ -113,7 +114,7 @@ def journaled(redis_client: redis.Redis) -> Callable[[], dict[str, dict[str, Any
 
     def read() -> dict[str, dict[str, Any]]:
         found = {}
-        for key in redis_client.keys("sentinel:entry:*"):
+        for key in cast("list[bytes]", redis_client.keys("sentinel:entry:*")):
             fields = cast("dict[bytes, bytes]", redis_client.hgetall(key))
             found[key.decode().removeprefix("sentinel:entry:")] = {
                 name.decode(): value if name == b"body" else value.decode() for name, value in fields.items()

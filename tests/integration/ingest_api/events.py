@@ -36,7 +36,9 @@ def with_member(member: bytes) -> bytes:
 
 def post(door: TestClient, body: bytes, path: str = "/api/events", **headers: str) -> Response:
     """Post a body as JSON."""
-    return door.post(path, content=body, headers={**JSON, **{name.replace("_", "-"): headers[name] for name in headers}})
+    return door.post(
+        path, content=body, headers={**JSON, **{name.replace("_", "-"): headers[name] for name in headers}}
+    )
 
 
 def upload(

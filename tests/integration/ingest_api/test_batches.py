@@ -30,9 +30,9 @@ def test_a_batch_waits_until_it_is_judged(door: TestClient) -> None:
     receipts = [post(door, json.dumps([event()] * count).encode()).json() for count in (1, 3, 1200)]
     found = [door.get(receipt["status_url"]).json() for receipt in receipts]
 
-    assert [(receipt["batch_id"], "queued", count, 0) for receipt, count in zip(receipts, (1, 3, 1200), strict=True)] == [
-        (status["batch_id"], status["state"], status["accepted"], status["judged"]) for status in found
-    ]
+    assert [
+        (receipt["batch_id"], "queued", count, 0) for receipt, count in zip(receipts, (1, 3, 1200), strict=True)
+    ] == [(status["batch_id"], status["state"], status["accepted"], status["judged"]) for status in found]
 
 
 def _forgeries(batch_id: str) -> list[str]:
@@ -71,10 +71,11 @@ def test_refused_records_of_a_batch_are_listed(door: TestClient, engine: Engine,
     first = door.get(receipt["rejections_url"], params={"limit": 2})
     rest = door.get(first.headers["link"].split(">")[0].removeprefix("<"))
 
-    assert [(1, "/timestamp", "missing", {"a": 1}), (2, "", "not_an_object", None)] == [
-        (found["index"], found["pointer"], found["code"], found["record"]) for found in first.json()
+    assert [(found["index"], found["pointer"], found["code"], found["record"]) for found in first.json()] == [
+        (1, "/timestamp", "missing", {"a": 1}),
+        (2, "", "not_an_object", None),
     ]
-    assert [(3, "/user", "type")] == [(found["index"], found["pointer"], found["code"]) for found in rest.json()]
+    assert [(found["index"], found["pointer"], found["code"]) for found in rest.json()] == [(3, "/user", "type")]
     assert "link" not in rest.headers
 
 

@@ -39,7 +39,7 @@ def test_a_body_over_the_limit_is_not_read_to_its_end(listening: Open, journaled
 
     assert (answer.status, found["limit"], found["maximum"]) == (413, "max_body_bytes", 5000)
     assert answer.headers["connection"] == "close"
-    assert {} == journaled()
+    assert journaled() == {}
 
 
 def test_a_cut_post_is_not_acknowledged_and_harms_nobody(listening: Open, journaled: Journaled) -> None:
@@ -70,8 +70,8 @@ def test_a_cut_upload_leaves_nothing(listening: Open, journaled: Journaled, tmp_
         )
         eventually(lambda: spool.exists() and [path.suffix for path in spool.iterdir()] == [".part"])
 
-    eventually(lambda: [] == list(spool.iterdir()))
-    assert {} == journaled()
+    eventually(lambda: list(spool.iterdir()) == [])
+    assert journaled() == {}
 
 
 @pytest.mark.parametrize("size", [1, 3, 4096])
@@ -89,7 +89,8 @@ def test_an_upload_in_small_pieces_is_whole(listening: Open, tmp_path: Path, siz
 
 
 @pytest.mark.parametrize(
-    "host", [b"evil.example", b"127.0.0.1/livez?", b"localhost/static/x?", b"localhost#", b"localhost:x", b"a@localhost"]
+    "host",
+    [b"evil.example", b"127.0.0.1/livez?", b"localhost/static/x?", b"localhost#", b"localhost:x", b"a@localhost"],
 )
 def test_no_host_header_leads_around_the_guard(listening: Open, journaled: Journaled, host: bytes) -> None:
     """
@@ -102,7 +103,7 @@ def test_no_host_header_leads_around_the_guard(listening: Open, journaled: Journ
     )
 
     assert answer.status in {400, 403}
-    assert {} == journaled()
+    assert journaled() == {}
 
 
 def test_the_call_of_the_upload_page_works(listening: Open) -> None:

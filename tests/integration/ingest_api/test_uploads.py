@@ -24,7 +24,10 @@ def _left(spool: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "content",
-    [raw(), b"[" + raw() + b"]", b" \r\n\t[" + raw() + b"]\n", b"\xef\xbb\xbf[]", b"\xef\xbb\xbf\n" + raw(), b"[oops", b"{" * 300_000],
+    [
+        raw(), b"[" + raw() + b"]", b" \r\n\t[" + raw() + b"]\n", b"\xef\xbb\xbf[]", b"\xef\xbb\xbf\n" + raw(),
+        b"[oops", b"{" * 300_000,
+    ],
     ids=["object", "array", "blanks", "bom", "bom_and_blanks", "broken_later", "large"],
 )  # fmt: skip
 @pytest.mark.usefixtures("engine")
@@ -40,7 +43,11 @@ def test_a_json_file_is_spooled_whole(door: TestClient, journaled: Journaled, sp
     assert found["status_url"] == answer.headers["location"] == f"/api/uploads/{found['upload_id']}"
     assert _left(spool) == [f"{found['upload_id']}.json"] == [entry["path"]]
     assert (spool / entry["path"]).read_bytes() == content
-    assert (entry_id, entry["lane"], entry["bytes_total"]) == (f"upload:{found['upload_id']}", "bulk", str(len(content)))
+    assert (entry_id, entry["lane"], entry["bytes_total"]) == (
+        f"upload:{found['upload_id']}",
+        "bulk",
+        str(len(content)),
+    )
     status = door.get(found["status_url"]).json()
     assert (status["state"], status["file_name"], status["bytes_read"]) == ("received", "events.json", 0)
 
@@ -76,8 +83,8 @@ def test_other_files_are_refused(
 
     assert title == found["title"]
     assert said in found["detail"]
-    assert [] == _left(spool)
-    assert {} == journaled()
+    assert _left(spool) == []
+    assert journaled() == {}
 
 
 @pytest.mark.parametrize(
@@ -125,8 +132,10 @@ def test_hostile_file_names_are_only_names(
         (HEAD.replace(b"a.json", b"") + TAIL, 415, "Only .json files are accepted"),
         (b"--x\r\n" + b"A: b\r\n" * 5000 + b"\r\n" + TAIL, 400, "The form cannot be read"),
     ],
-    ids=["no_end", "in_header", "nothing", "half_a_boundary", "no_form", "no_part", "other_field", "two_files", "no_name",
-         "empty_name", "many_headers"],
+    ids=[
+        "no_end", "in_header", "nothing", "half_a_boundary", "no_form", "no_part", "other_field", "two_files",
+        "no_name", "empty_name", "many_headers",
+    ],
 )  # fmt: skip
 def test_broken_forms_are_refused(
     door: TestClient, journaled: Journaled, spool: Path, body: bytes, status: int, title: str
@@ -135,8 +144,8 @@ def test_broken_forms_are_refused(
     A form that is cut off, or holds not exactly one file, is told so and leaves nothing behind.
     """
     assert title == problem(door.post("/api/uploads", content=body, headers=FORM), status)["title"]
-    assert [] == _left(spool)
-    assert {} == journaled()
+    assert _left(spool) == []
+    assert journaled() == {}
 
 
 def test_other_fields_of_the_form_are_ignored(door: TestClient, spool: Path) -> None:
@@ -168,7 +177,7 @@ def test_other_requests_are_refused(door: TestClient, spool: Path, headers: dict
     """
     problem(door.post("/api/uploads", content=HEAD + b"[]" + TAIL, headers=headers), status)
 
-    assert [] == _left(spool)
+    assert _left(spool) == []
 
 
 def test_a_file_over_the_limit_is_refused_by_its_name(open_door: Callable[..., TestClient], tmp_path: Path) -> None:
@@ -181,7 +190,7 @@ def test_a_file_over_the_limit_is_refused_by_its_name(open_door: Callable[..., T
         content = body if announced else iter([body[:1000], body[1000:]])
         found = problem(door.post("/api/uploads", content=content, headers=FORM), 413)
         assert (found["limit"], found["maximum"]) == ("max_upload_bytes", 5000)
-        assert [] == _left(tmp_path / "spool")
+        assert _left(tmp_path / "spool") == []
 
     assert upload(door, b"[" + b" " * 4999).status_code == 202
 
@@ -191,16 +200,16 @@ def test_a_form_without_end_is_given_up(open_door: Callable[..., TestClient], tm
     A client that sends for ever beside a small file is answered, not listened to for ever.
     """
     door = open_door(max_upload_bytes=5000)
-    sent = []
+    sent: list[None] = []
 
-    def endless() -> Any:  # noqa: ANN401 - a generator of bytes
+    def endless() -> Any:
         yield HEAD + b"[]" + TAIL
         while len(sent) < 1000:
             sent.append(None)
             yield b"x" * 100_000
 
     problem(door.post("/api/uploads", content=endless(), headers=FORM), 413)
-    assert [] == _left(tmp_path / "spool")
+    assert _left(tmp_path / "spool") == []
 
 
 @pytest.mark.parametrize(
@@ -224,7 +233,9 @@ def test_a_browsers_form_is_led_to_the_uploads_page(door: TestClient, accept: st
 
 
 @pytest.mark.parametrize("end", ["", "/rejections", "/rejected.json"])
-@pytest.mark.parametrize("upload_id", [str(new_uuid()), "1", "0" * 31, "..%2F..%2Fetc", "'%20OR%201=1", "%00", "x" * 500])
+@pytest.mark.parametrize(
+    "upload_id", [str(new_uuid()), "1", "0" * 31, "..%2F..%2Fetc", "'%20OR%201=1", "%00", "x" * 500]
+)
 @pytest.mark.usefixtures("engine")
 def test_unknown_uploads_are_not_found(door: TestClient, upload_id: str, end: str) -> None:
     """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.times import EARLIEST, LATEST, InvalidTimestamp, OutOfRange, occurred_at
+from pipeline.times import EARLIEST, LATEST, InvalidTimestamp, OutOfRange, occurred_at, rfc3339
 
 NOON = datetime(2024, 1, 15, 12, 0, tzinfo=UTC)
 
@@ -137,3 +137,14 @@ def test_no_text_causes_another_error(text: str) -> None:
     """
     with contextlib.suppress(InvalidTimestamp):
         assert EARLIEST <= occurred_at(text) < LATEST
+
+
+def test_moments_are_written_in_utc() -> None:
+    """
+    What is shown ends in Z, whatever zone it came in, can be read back, and nothing stays nothing.
+    """
+    elsewhere = NOON.astimezone(timezone(timedelta(hours=5)))
+
+    assert rfc3339(elsewhere) == "2024-01-15T12:00:00Z"
+    assert occurred_at(rfc3339(elsewhere) or "") == NOON
+    assert rfc3339(None) is None

@@ -1,0 +1,152 @@
+"""Group commit: what arrives while one flush is under way travels together in the next, and nothing is mixed up."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import redis
+from httpx2 import ASGITransport, AsyncClient, Response
+
+from detection import Event
+from ingest_api.accept import Acceptor, Placed, Post, Sizes
+from ingest_api.app import create_app
+from pipeline.chunk import AcceptedEvent, decode
+from pipeline.errors import JournalFull
+from pipeline.ids import EventId
+from pipeline.journal import Journal, Lane
+from pipeline.queue import Queue
+from tests.integration.ingest_api.events import EVENT, JSON, event, raw
+
+Journaled = Callable[[], dict[str, dict[str, Any]]]
+SIZES = Sizes(chunk_events=500, chunk_bytes=1_000_000, pending_bytes=100_000)
+
+
+def _post(user: str, size: int = 200) -> Post:
+    return Post(Lane.REALTIME, [AcceptedEvent(0, Event(**{**EVENT, "user": user}))], [size], lambda _: [])  # type: ignore[arg-type]
+
+
+async def _posted_before_the_first_flush(acceptor: Acceptor, posts: Sequence[Post]) -> list[Placed | BaseException]:
+    waiting = [asyncio.create_task(acceptor.accept(post)) for post in posts]
+    await asyncio.sleep(0)  # lets every task hand its post over
+    acceptor.start()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.to_thread(acceptor.stop)
+    return found
+
+
+def test_what_waits_travels_in_one_flush(journal: Journal, journaled: Journaled) -> None:
+    """
+    Two hundred posts that wait for the disk are one chunk, one doorbell, and two hundred receipts.
+    """
+    rung: list[str] = []
+    acceptor = Acceptor(journal, lambda _, entries, __: rung.extend(entries), SIZES, wait_seconds=10)
+    posts = [_post(f"u{number}") for number in range(200)]
+    placed = [
+        found for found in asyncio.run(_posted_before_the_first_flush(acceptor, posts)) if isinstance(found, Placed)
+    ]
+    ((chunk_id, entry),) = journaled().items()
+
+    assert [chunk_id] == rung
+    assert [EventId.parse(f"{chunk_id}.{number}") for number in range(200)] == [found.event_ids[0] for found in placed]
+    assert [f"u{number}" for number in range(200)] == [found.event.user for found in decode(entry["body"]).events]
+    assert sum(acceptor.take_acknowledged().values()) == 200
+
+
+def test_more_than_may_wait_is_refused(journal: Journal, journaled: Journaled) -> None:
+    """
+    What does not fit beside what waits is refused at once, and the rest is taken.
+    """
+    acceptor = Acceptor(journal, lambda *_: None, SIZES, wait_seconds=10)
+    found = asyncio.run(_posted_before_the_first_flush(acceptor, [_post("u", 40_000) for _ in range(5)]))
+
+    assert [Placed, Placed, JournalFull, JournalFull, JournalFull] == [type(each) for each in found]
+    assert sum(int(entry["events"]) for entry in journaled().values()) == 2
+    assert sum(acceptor.take_acknowledged().values()) == 2
+
+
+def test_two_acceptors_do_not_hinder_each_other(journal: Journal, journaled: Journaled) -> None:
+    """
+    Every process counts its own flushes, so both are accepted.
+    """
+    for _ in range(2):
+        acceptor = Acceptor(journal, lambda *_: None, SIZES, wait_seconds=10)
+        asyncio.run(_posted_before_the_first_flush(acceptor, [_post("u")]))
+
+    assert len(journaled()) == 2
+
+
+async def _all_at_once(bodies: list[bytes]) -> list[Response]:
+    app = create_app()
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient(transport=ASGITransport(app), base_url="http://127.0.0.1:8000") as client,
+    ):
+        asked = (client.post("/api/events", content=body, headers=JSON) for body in bodies)
+        return list(await asyncio.gather(*asked))
+
+
+@pytest.mark.usefixtures("engine")
+def test_concurrent_posts_travel_together(
+    settings_of_the_door: Callable[..., None], redis_client: redis.Redis, journaled: Journaled
+) -> None:
+    """
+    Two hundred posts at once are two hundred receipts with ids of their own, in fewer chunks, each rung for once.
+    """
+    settings_of_the_door()
+    answers = asyncio.run(_all_at_once([raw(user=f"u{number}") for number in range(200)]))
+    ids = [answer.json()["event_ids"][0] for answer in answers]
+    entries = journaled()
+    chunks = {id_: decode(entry["body"]) for id_, entry in entries.items()}
+
+    assert {202} == {answer.status_code for answer in answers}
+    assert len(set(ids)) == 200 == sum(int(entry["events"]) for entry in entries.values())
+    for number, found in enumerate(map(EventId.parse, ids)):
+        assert chunks[found.chunk.hex].events[found.position].event.user == f"u{number}"
+    assert len(entries) < 200
+    assert redis_client.llen(Queue.REALTIME) == len(entries)
+
+
+@pytest.mark.usefixtures("engine")
+def test_concurrent_posts_of_every_size_are_all_kept(
+    settings_of_the_door: Callable[..., None], journaled: Journaled
+) -> None:
+    """
+    Single events, arrays with bad records and large arrays at once: every id leads to its own event.
+    """
+    settings_of_the_door()
+    posts = [
+        [event(user=f"{number}/{index}") if index % 7 else None for index in range(size)]
+        for number, size in enumerate([2, 3, 9, 600, 2, 50, 1300, 9] * 5)
+    ]
+    answers = asyncio.run(_all_at_once([json.dumps(records).encode() for records in posts]))
+    chunks = {id_: decode(entry["body"]) for id_, entry in journaled().items()}
+    seen = set()
+
+    assert {202} == {answer.status_code for answer in answers}
+    for number, answer in enumerate(answers):
+        for index, found in enumerate(answer.json()["event_ids"]):
+            assert (found is None) == (index % 7 == 0)
+            if found is not None:
+                place = EventId.parse(found)
+                assert chunks[place.chunk.hex].events[place.position].event.user == f"{number}/{index}"
+                seen.add(found)
+    assert len(seen) == sum(len(chunk.events) for chunk in chunks.values())
+
+
+@pytest.mark.usefixtures("engine")
+def test_too_much_at_once_is_refused_not_hoarded(
+    settings_of_the_door: Callable[..., None], journaled: Journaled
+) -> None:
+    """
+    What does not fit beside what waits for the journal is refused; what was acknowledged is there.
+    """
+    settings_of_the_door(max_pending_bytes=1_000_000)
+    answers = asyncio.run(_all_at_once([raw(prompt="x" * 400_000) for _ in range(30)]))
+    taken = [answer.json()["event_ids"][0] for answer in answers if answer.status_code == 202]
+
+    assert {202, 503} >= {answer.status_code for answer in answers}
+    assert taken
+    assert len(taken) == len(set(taken)) == sum(int(entry["events"]) for entry in journaled().values())
+    assert all(answer.headers["retry-after"] for answer in answers if answer.status_code == 503)
