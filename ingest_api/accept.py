@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 
 from pipeline.chunk import AcceptedEvent, Chunk, RejectedRecord, encode
-from pipeline.errors import JournalFull, JournalUnavailable, PipelineError, QueueUnavailable
+from pipeline.errors import JournalBusy, JournalUnavailable, PipelineError, QueueUnavailable
 from pipeline.ids import BatchId, EventId, new_uuid, nth_chunk
 from pipeline.journal import Journal, Lane, NewChunk
 
@@ -94,13 +94,14 @@ class Acceptor:
         """Make a post ours.
 
         Raises:
-            JournalFull: nothing was taken, since too much waits already.
+            JournalBusy: nothing was taken, since too much waits already.
+            JournalFull: nothing was taken, since Redis has no memory left for it.
             JournalUnavailable: the journal did not confirm in time; the client must keep the events.
         """
         post.done = asyncio.get_running_loop().create_future()
         with self._wake:
-            if self._pending_bytes + sum(post.sizes) > self._sizes.pending_bytes:
-                raise JournalFull
+            if self._pending and self._pending_bytes + sum(post.sizes) > self._sizes.pending_bytes:
+                raise JournalBusy
             self._pending_bytes += sum(post.sizes)
             self._pending.append(post)
             self._wake.notify()

@@ -22,6 +22,7 @@ from pipeline.records import NotJson
 _FIRST_ERRORS = 100
 _LIVE_EVENTS = 500
 _LARGE_BODY = 50_000
+_LIMITS = {"too_large": "max_record_bytes", "too_deep": "max_depth", "too_long": "max_name_characters"}
 
 
 def make_router(state: IngestState) -> APIRouter:
@@ -85,6 +86,9 @@ def _refuse_if_useless(parsed: Parsed, *, atomic: bool) -> None:
     if len(parsed.refused) == len(parsed.events) or (atomic and parsed.refused):
         what = "No record is an event" if not atomic else "Not every record is an event, and all or none were asked for"
         errors = _errors(parsed.refused)
+        limits = {_LIMITS.get(found.code) for found in parsed.refused}
+        if None not in limits:
+            raise Problem(413, "Over a limit", f"{what}: {errors[0]['detail']}.", limit=limits.pop(), errors=errors)
         raise Problem(422, "Not accepted", f"{what}: {errors[0]['detail']}.", errors=errors)
 
 

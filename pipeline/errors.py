@@ -19,6 +19,10 @@ class JournalFull(PipelineError):
     """Redis is near its memory bound. Nothing was taken."""
 
 
+class JournalBusy(PipelineError):
+    """Too much waits for the journal already. Nothing was taken."""
+
+
 class QueueUnavailable(PipelineError):
     """The queue did not take the doorbell. The journal still has the chunk, and the sweep will find it."""
 

@@ -111,7 +111,7 @@ class PipeSettings(Section):
     )
     lease_seconds: float = Field(10.0, gt=0, le=10, description="How long a worker may hold a chunk, in seconds.")
     max_attempts: int = Field(3, ge=3, description="Failed attempts on a chunk before its events become dead letters.")
-    chunk_events: int = Field(500, ge=1, le=2000, description="Most events in one chunk.")
+    chunk_events: int = Field(500, ge=10, le=2000, description="Most events in one chunk.")
     chunk_bytes: int = Field(1_000_000, ge=10_000, description="About how many bytes of events one chunk holds.")
     bulk_bytes: int = Field(
         64_000_000, ge=1_000_000, description="Bytes of bulk events that may wait in Redis before splitting pauses."

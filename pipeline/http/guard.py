@@ -154,7 +154,7 @@ class Guard:
             return
         origin = request.headers.get("origin")
         site = request.headers.get("sec-fetch-site", "same-origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+        foreign = origin is not None and _authority(origin) != request.headers.get("host", "").lower()
         if foreign or site not in {"same-origin", "none"}:
             raise Problem(
                 403, "The request comes from another web page",
@@ -185,6 +185,13 @@ def _scopes(request: HTTPConnection) -> tuple[str, ...]:
 def _host_name(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _authority(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 

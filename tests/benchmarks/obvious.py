@@ -46,7 +46,7 @@ def post(event: EventIn) -> dict[str, str]:
     return {"status": "accepted"}
 
 
-@celery.task(name="obvious.judge")
+@celery.task(name="obvious.judge")  # type: ignore[untyped-decorator]
 def judge(event: dict[str, str]) -> None:
     """Scan and insert one event."""
     if not _made:

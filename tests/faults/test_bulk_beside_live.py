@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 
 from tests.acceptance.calling import Answer, balanced_ledger, event, finished_upload, get, post, upload, verdict
 from tests.faults.conftest import Installation
@@ -43,6 +44,7 @@ def _post_until_done(on: Installation, taken: Answer) -> list[str]:
         assert answer.status == http.client.ACCEPTED
         posted += answer.json["event_ids"]
         waiting += answer.json["event_ids"]
+        time.sleep(_PAUSE)
         if get(on.up, f"/api/verdicts/{waiting[0]}").status == http.client.OK:
             waiting.pop(0)
             judged_meanwhile += 1

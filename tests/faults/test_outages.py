@@ -115,7 +115,7 @@ def refusals(on: Installation, *, seconds: float) -> list[Answer]:
 
 def test_redis_killed_and_away(installation: Installation) -> None:
     """
-    While Redis is away posts are answered with 503 in time; what was acknowledged before is judged, by the same workers.
+    While Redis is away posts are answered with 503 in time; what was acknowledged before is judged by the same workers.
     """
     before = workers(installation)
     accepted = post(installation.up, [event() for _ in range(50)]).json["event_ids"]
@@ -181,7 +181,7 @@ def test_redis_at_its_memory_bound(installation: Installation) -> None:
     Near the bound posts are answered with 503 and the reason; even beyond it no worker ends; room heals everything.
     """
     before = workers(installation)
-    bound = installation.redis.config_get("maxmemory")["maxmemory"]
+    bound = str(installation.redis.config_get("maxmemory")["maxmemory"])
     used = installation.redis.info("memory")["used_memory"]
     try:
         for limit in (round(used * 1.2), round(used * 0.8)):

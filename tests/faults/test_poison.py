@@ -24,7 +24,7 @@ def envelope(body: bytes = b"[[], {}, null]", **changed: Any) -> dict[str, Any]:
         "body": base64.b64encode(body).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": {"lang": "py", "task": "workers.detect", "id": "1", "root_id": "1", "parent_id": None, "group": None},
+        "headers": {"lang": "py", "task": "workers.detect", "id": "1", "root_id": "1", "parent_id": None},
         "properties": {
             "correlation_id": "1", "delivery_mode": 2, "delivery_tag": "1", "body_encoding": "base64", "priority": 0,
             "delivery_info": {"exchange": "sentinel", "routing_key": "realtime"},
@@ -56,11 +56,11 @@ SET_ASIDE: dict[str, Callable[[], bytes]] = {
     "a body that is no call": lambda: as_bytes(envelope(b"7")),
     "a body that is no base64": lambda: as_bytes(envelope() | {"body": "a"}),
     "a pickled body": lambda: as_bytes(
-        envelope(pickle.dumps(([], {}, None)), **{"content-type": "application/x-python-serialize"})
+        envelope(pickle.dumps(([], {}, None))) | {"content-type": "application/x-python-serialize"}
     ),
 }
 REFUSED: dict[str, Callable[[], bytes]] = {
-    "a body of a strange encoding": lambda: as_bytes(envelope(**{"content-encoding": "utf-9"})),
+    "a body of a strange encoding": lambda: as_bytes(envelope() | {"content-encoding": "utf-9"}),
     "an unknown task": lambda: as_bytes(envelope(headers={"task": "nobody.knows", "id": "1"})),
     "too few arguments": lambda: as_bytes(envelope()),
     "too many arguments": lambda: as_bytes(envelope(b'[["a", 1, 1, 1], {}, null]')),

@@ -13,7 +13,7 @@ from detection import Event
 from ingest_api.accept import Acceptor, Placed, Post, Sizes
 from ingest_api.app import create_app
 from pipeline.chunk import AcceptedEvent, decode
-from pipeline.errors import JournalFull
+from pipeline.errors import JournalBusy
 from pipeline.ids import EventId
 from pipeline.journal import Journal, Lane
 from pipeline.queue import Queue
@@ -61,7 +61,7 @@ def test_more_than_may_wait_is_refused(journal: Journal, journaled: Journaled) -
     acceptor = Acceptor(journal, lambda *_: None, SIZES, wait_seconds=10)
     found = asyncio.run(_posted_before_the_first_flush(acceptor, [_post("u", 40_000) for _ in range(5)]))
 
-    assert [Placed, Placed, JournalFull, JournalFull, JournalFull] == [type(each) for each in found]
+    assert [Placed, Placed, JournalBusy, JournalBusy, JournalBusy] == [type(each) for each in found]
     assert sum(int(entry["events"]) for entry in journaled().values()) == 2
     assert sum(acceptor.take_acknowledged().values()) == 2
 

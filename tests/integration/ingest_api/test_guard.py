@@ -249,3 +249,11 @@ def test_keys_are_known_while_postgresql_is_away(
         assert unknown.headers["retry-after"]
     finally:
         postgres_server.restart()
+
+
+def test_an_origin_that_is_no_address_is_a_foreign_one(door: TestClient) -> None:
+    """
+    Nonsense in a header is refused in words, never a fault of the server.
+    """
+    for origin in ("http://[", "null", "file://", "http://127.0.0.1:1@evil"):
+        assert problem(post(door, raw(), Origin=origin), 403)["title"] == "The request comes from another web page"

@@ -73,7 +73,7 @@ def test_chosen_limits_are_in_force(open_door: Callable[..., TestClient]) -> Non
     door = open_door(max_events=2, max_record_bytes=1000, max_body_bytes=5000, max_depth=3, max_name_characters=16)
 
     assert problem(post(door, json.dumps([event()] * 3).encode()), 413)["maximum"] == 2
-    assert problem(post(door, raw(prompt="x" * 1000)), 422)["errors"][0]["code"] == "too_large"
+    assert problem(post(door, raw(prompt="x" * 1000)), 413)["errors"][0]["code"] == "too_large"
     assert problem(post(door, raw(prompt="x" * 5000)), 413)["maximum"] == 5000
-    assert problem(post(door, raw(n=[[[]]])), 422)["errors"][0]["code"] == "too_deep"
-    assert problem(post(door, raw(user="x" * 17)), 422)["errors"][0]["code"] == "too_long"
+    assert problem(post(door, raw(n=[[[]]])), 413)["errors"][0]["code"] == "too_deep"
+    assert problem(post(door, raw(user="x" * 17)), 413)["errors"][0]["code"] == "too_long"
