@@ -13,7 +13,7 @@ from pipeline.storage import transaction
 from tests import servers
 from tests.acceptance.calling import Answer, balanced_ledger, event, get, judged, post, verdict
 from tests.faults.conftest import Installation
-from tests.faults.victims import pid_of
+from tests.faults.victims import family_of, pid_of
 from tests.integration.deploy.running import eventually
 
 _QUEUES = ("realtime", "bulk", "alerts", "maintenance")
@@ -21,6 +21,7 @@ _AWAY = 3.0
 _CONSUMES_WITHIN = 15.0
 _ANSWERS_WITHIN = 2.0
 _PAUSE = 0.05
+_BALLAST, _BALLAST_BYTES = "sentinel-tests:ballast", 50_000_000  # beside it what the stack itself uses is little
 _DISK_FULL = text(
     "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
     "'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;"
@@ -82,11 +83,14 @@ def nothing_is_lost(on: Installation, event_ids: list[str]) -> None:
 def frozen(server: servers.Server) -> Iterator[None]:
     """Freeze a server during a block."""
     assert server.running is not None
-    os.kill(server.running.pid, signal.SIGSTOP)
+    pids = family_of(server.running.pid)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(server.running.pid, signal.SIGCONT)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
@@ -101,7 +105,7 @@ def full_disk(on: Installation) -> Iterator[None]:
             connection.execute(_DISK_FREED)
 
 
-def refusals(on: Installation, *, seconds: float) -> list[Answer]:
+def posted_for(on: Installation, *, seconds: float) -> list[Answer]:
     """Post for a while. Returns the answers, each of which came in time."""
     answers = []
     until = time.monotonic() + seconds
@@ -120,7 +124,7 @@ def test_redis_killed_and_away(installation: Installation) -> None:
     before = workers(installation)
     accepted = post(installation.up, [event() for _ in range(50)]).json["event_ids"]
     installation.valkey.kill()
-    answers = refusals(installation, seconds=_AWAY)
+    answers = posted_for(installation, seconds=_AWAY)
     installation.valkey.restart()
 
     consumes_on_every_queue(installation)
@@ -137,7 +141,7 @@ def test_redis_frozen(installation: Installation) -> None:
     before = workers(installation)
     accepted = post(installation.up, [event() for _ in range(50)]).json["event_ids"]
     with frozen(installation.valkey):
-        answers = refusals(installation, seconds=_AWAY)
+        answers = posted_for(installation, seconds=_AWAY)
 
     consumes_on_every_queue(installation)
     assert {answer.status for answer in answers} == {503}
@@ -151,8 +155,22 @@ def test_postgresql_killed_and_away(installation: Installation) -> None:
     """
     before = workers(installation)
     installation.postgres.kill()
-    answers = refusals(installation, seconds=5.0)
+    answers = posted_for(installation, seconds=5.0)
     installation.postgres.restart()
+
+    consumes_on_every_queue(installation)
+    assert {answer.status for answer in answers} == {202}
+    nothing_is_lost(installation, [event_id for answer in answers for event_id in answer.json["event_ids"]])
+    assert workers(installation) == before
+
+
+def test_postgresql_frozen(installation: Installation) -> None:
+    """
+    A PostgreSQL that does not answer costs no event an attempt too many: 202 meanwhile, and the verdicts follow.
+    """
+    before = workers(installation)
+    with frozen(installation.postgres):
+        answers = posted_for(installation, seconds=8.0)
 
     consumes_on_every_queue(installation)
     assert {answer.status for answer in answers} == {202}
@@ -166,7 +184,7 @@ def test_postgresql_with_a_full_disk(installation: Installation) -> None:
     """
     before = workers(installation)
     with full_disk(installation):
-        answers = refusals(installation, seconds=_AWAY)
+        answers = posted_for(installation, seconds=_AWAY)
         stored = [answer.json["event_ids"][0] for answer in answers if answer.status == http.client.ACCEPTED]
         assert get(installation.up, f"/api/verdicts/{stored[0]}").status == http.client.NOT_FOUND
 
@@ -182,17 +200,19 @@ def test_redis_at_its_memory_bound(installation: Installation) -> None:
     """
     before = workers(installation)
     bound = str(installation.redis.config_get("maxmemory")["maxmemory"])
+    installation.redis.setrange(_BALLAST, _BALLAST_BYTES, b"x")  # sent as one byte, for buffers count as memory too
     used = installation.redis.info("memory")["used_memory"]
     try:
         for limit in (round(used * 1.2), round(used * 0.8)):
             installation.redis.config_set("maxmemory", limit)
             eventually(lambda: post(installation.up, event()).status == http.client.SERVICE_UNAVAILABLE, within=5)
-            answers = refusals(installation, seconds=_AWAY)
+            answers = posted_for(installation, seconds=_AWAY)
             assert {answer.status for answer in answers} == {503}
             assert all(answer.headers.get("retry-after") for answer in answers)
             assert "memory" in str(answers[-1].json["detail"]) + str(answers[-1].json["title"]).lower()
     finally:
         installation.redis.config_set("maxmemory", bound)
+        installation.redis.delete(_BALLAST)
 
     consumes_on_every_queue(installation)
     (found,) = judged(installation.up, event())

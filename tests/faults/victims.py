@@ -45,6 +45,11 @@ def pid_of(up: Stack, name: str) -> int:
     return found
 
 
+def family_of(pid: int) -> list[int]:
+    """Return a process and its children."""
+    return [pid, *_children(pid)]
+
+
 def _find(up: Stack, victim: str) -> int | None:
     name, _, is_child = victim.partition("'s ")
     running = up.home.running()
