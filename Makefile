@@ -12,7 +12,7 @@ EDITABLE = $(PIP) install --quiet --quiet --disable-pip-version-check --no-deps 
 UV = .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check lock bench clean
+.PHONY: help up test check bench faults lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ check: $(DEV) ## Lint, format, types, import contracts, rule packs: what CI runs
 
 bench: $(DEV) ## Measure throughput and latency on this machine
 	@exec $(BIN)/python -m tests.benchmarks
+
+faults: $(DEV) ## Kill every kind of process many times under load (SENTINEL_KILLS, SENTINEL_SEED)
+	@SENTINEL_KILLS=$${SENTINEL_KILLS:-30} exec $(BIN)/python -m pytest tests/faults/test_kills.py --timeout=3600
 
 lock: ## Write requirements/*.txt anew from pyproject.toml
 	@$(PYTHON) -m venv .venv/lock

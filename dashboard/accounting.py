@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from dashboard.state import DashboardState
 from pipeline.chunk import decode_event
 from pipeline.http import Problem
-from pipeline.ids import EventId, InvalidId, parse_uuid
+from pipeline.ids import ChunkId, EventId, InvalidId, parse_uuid
 from pipeline.journal import Journal
 from pipeline.queue import make_celery
 from pipeline.rerun import rerun
-from pipeline.storage import dead_letters, erasure, ledger, receipts, transaction
+from pipeline.storage import dead_letters, erasure, ledger, receipts, transaction, uploads
 from pipeline.storage.dead_letters import DeadLetter
 
 
@@ -43,6 +43,7 @@ def make_router(state: DashboardState) -> APIRouter:
     @router.delete("/api/verdicts/{event_id}", status_code=204, summary="Erase an event")
     def delete_verdict(request: Request, event_id: str) -> Response:
         """Delete an event with its findings and alert; the deletion itself is written down."""
+        _refuse_while_rerunning(state, journal, EventId.parse(event_id))
         with transaction(state.engine) as connection:
             if not erasure.erase_event(connection, EventId.parse(event_id), actor=_actor(request)):
                 raise Problem(404, "Not found", "There is no event of this id.")
@@ -51,13 +52,16 @@ def make_router(state: DashboardState) -> APIRouter:
     @router.delete("/api/uploads/{upload_id}", status_code=204, summary="Erase an upload")
     def delete_upload(request: Request, upload_id: str) -> Response:
         """Delete a split upload with all its events; the deletion itself is written down."""
+        found = uploads.status(state.engine, journal, parse_uuid(upload_id))
+        if found is None:
+            raise Problem(404, "Not found", "There is no upload of this id.")
+        if not found.is_settled:
+            raise Problem(
+                409, "Still being judged", "What waits would come back; delete it when every event is settled."
+            )
         with transaction(state.engine) as connection:
             files = erasure.erase_upload(connection, parse_uuid(upload_id), actor=_actor(request))
-        if files is None:
-            if journal.upload(str(parse_uuid(upload_id))):
-                raise Problem(409, "Still being split", "Delete the upload when its state is 'analyzing' or later.")
-            raise Problem(404, "Not found", "There is no upload of this id.")
-        for name in files:
+        for name in files or []:
             (state.settings.spool / name).unlink(missing_ok=True)
         return Response(status_code=204)
 
@@ -67,7 +71,7 @@ def make_router(state: DashboardState) -> APIRouter:
 
 def _add_dead_letters(router: APIRouter, state: DashboardState, journal: Journal, celery: Celery) -> None:
     @router.get("/api/dead-letters", summary="Events that failed every attempt")
-    def get_dead_letters(limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None) -> Response:
+    def get_dead_letters(limit: Annotated[int, Query(ge=1, le=200)] = 100, cursor: str | None = None) -> Response:
         """Return dead letters, newest first, with their errors."""
         with transaction(state.engine) as connection:
             found = dead_letters.listing(connection, limit=limit, before=_position(cursor))
@@ -86,8 +90,19 @@ def _add_dead_letters(router: APIRouter, state: DashboardState, journal: Journal
         return JSONResponse({"event_id": event_id, "receipt_url": f"/api/receipts/{event_id}"}, 202)
 
 
+def _refuse_while_rerunning(state: DashboardState, journal: Journal, event: EventId) -> None:
+    with transaction(state.engine) as connection:
+        letter = dead_letters.find(connection, event)
+    if letter is None:
+        return
+    (waiting,) = journal.chunk_events([str(ChunkId.rerun(event, letter.reruns + 1))])
+    if waiting is not None:
+        raise Problem(409, "Being run again", "What waits would come back; delete the event when it is judged.")
+
+
 def _shown(letter: DeadLetter) -> dict[str, object]:
-    event = None if letter.event_id.endswith(dead_letters.UNDECODABLE) else decode_event(letter.body).event
+    unreadable = not letter.body or letter.event_id.endswith(dead_letters.UNDECODABLE)
+    event = None if unreadable else decode_event(letter.body).event
     return {
         "event_id": letter.event_id, "accepted_at": letter.accepted_at, "dead_at": letter.dead_at,
         "queue": letter.lane, "upload_id": letter.upload_id, "attempts": letter.attempts, "reruns": letter.reruns,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from dashboard import cursors
 from dashboard.errors import ReadRoute
-from dashboard.filters import LABELS, read_filters, read_severity, read_time, refuse_unknown
+from dashboard.filters import LABELS, read_end, read_filters, read_severity, read_time, refuse_unknown
 from dashboard.ranges import PRESETS, read_range
 from dashboard.state import DashboardState
 from detection import Rule, Severity
@@ -22,8 +22,8 @@ from pipeline.storage.selecting import KEYS
 
 MOST = 1_000
 _USUAL = 100
-_VERDICT_PARAMETERS = (*KEYS, *(f"{key}!" for key in KEYS), "limit", "cursor")
-_ALERT_PARAMETERS = ("min_severity", "user", "agent", "tool", "rule", "from", "to", "limit", "cursor")
+VERDICT_PARAMETERS = (*KEYS, *(f"{key}!" for key in KEYS), "limit", "cursor")
+ALERT_PARAMETERS = ("min_severity", "user", "agent", "tool", "rule", "from", "to", "limit", "cursor")
 _STATS_PARAMETERS = ("range", "from", "to", "limit")
 _MEANINGS = {
     **LABELS,
@@ -40,7 +40,7 @@ def _documented(names: Sequence[str]) -> dict[str, Any]:
     return {"parameters": shown}
 
 
-_VERDICT_DOCS, _ALERT_DOCS, _STATS_DOCS = map(_documented, (_VERDICT_PARAMETERS, _ALERT_PARAMETERS, _STATS_PARAMETERS))
+_VERDICT_DOCS, _ALERT_DOCS, _STATS_DOCS = map(_documented, (VERDICT_PARAMETERS, ALERT_PARAMETERS, _STATS_PARAMETERS))
 
 
 def make_router(state: DashboardState) -> APIRouter:
@@ -66,7 +66,7 @@ class Endpoints:
     def verdicts(self, request: Request) -> Response:
         """List verdicts, newest received first."""
         given = request.query_params
-        refuse_unknown(given.multi_items(), _VERDICT_PARAMETERS)
+        refuse_unknown(given.multi_items(), VERDICT_PARAMETERS)
         terms, limit = read_filters(given.multi_items()).terms(), read_limit(given)
         after = Place(*cursors.read(given["cursor"])) if given.get("cursor") else None
         with reading.snapshot(self._state.engine) as connection:
@@ -86,7 +86,7 @@ class Endpoints:
     def alerts(self, request: Request) -> Response:
         """List alerts, newest first."""
         given = request.query_params
-        refuse_unknown(given.multi_items(), _ALERT_PARAMETERS)
+        refuse_unknown(given.multi_items(), ALERT_PARAMETERS)
         terms, limit = read_alert_terms(given), read_limit(given)
         after = cursors.read(given["cursor"])[:2] if given.get("cursor") else None
         with reading.snapshot(self._state.engine) as connection:
@@ -176,7 +176,7 @@ def read_alert_terms(given: Mapping[str, str]) -> AlertTerms:
         return AlertTerms(
             min_severity=read_severity(given["min_severity"]) if given.get("min_severity") else None,
             since=read_time(given["from"]) if given.get("from") else None,
-            until=read_time(given["to"]) if given.get("to") else None,
+            until=read_end(given["to"]) if given.get("to") else None,
             **{name: given[name] for name in ("user", "agent", "tool", "rule") if given.get(name)},
         )
     except ValueError as error:

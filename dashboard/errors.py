@@ -1,6 +1,7 @@
 """What goes wrong while reading: told as problems, and shown to browsers as pages of the usual layout."""
 
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
@@ -13,11 +14,22 @@ from pipeline.http import Problem
 from pipeline.storage.reading import TooSlow
 
 _RETRY = {"Retry-After": "5"}
+_WAYS_BACK = {
+    "/api/uploads": ("/upload", "Back to the upload form"),
+    "/events": ("/events", "Show all events"),
+    "/alerts": ("/alerts", "Show all alerts"),
+}
 
 
 def error_page(request: Request, problem: Problem) -> Response:
     """Show a problem in the layout of the pages; what can heal by itself is asked for again."""
-    context = {"section": "", "path": request.url.path, "problem": problem}
+    context = {
+        "section": "",
+        "problem": problem,
+        # A form that was posted is not asked for again without the person who posted it.
+        "heals": problem.status == HTTPStatus.SERVICE_UNAVAILABLE and request.method in {"GET", "HEAD"},
+        "way_back": _WAYS_BACK.get(request.url.path),
+    }
     answer = rendering.page("error.html", context, status=problem.status)
     answer.headers.update(problem.headers)
     return answer

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 
 from detection import Severity
@@ -27,6 +27,8 @@ LABELS: Mapping[str, str] = {
 }
 _BLANK_OFFSET = re.compile(r" (\d\d:?\d\d)$")
 _OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
+_MOST_SEARCHED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,17 @@ def read_time(text: str) -> datetime:
         raise ValueError(message) from None
 
 
+def read_end(text: str) -> datetime:
+    """Read the time before which things lie; a date alone ends with its day.
+
+    Raises:
+        ValueError: it is none.
+    """
+    at = read_time(text)
+    is_last = at > datetime.max.replace(tzinfo=UTC) - _DAY
+    return at + _DAY if _is_date(text) and not is_last else at
+
+
 def read_severity(text: str) -> int:
     """Read a severity's name.
 
@@ -151,10 +164,23 @@ def read_severity(text: str) -> int:
     return names[text]
 
 
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _read(key: str, text: str) -> Value:
     match key:
-        case "from" | "to":
+        case "from":
             return read_time(text)
+        case "to":
+            return read_end(text)
+        case "q" if len(text) > _MOST_SEARCHED:
+            message = f"The text to search for has {len(text):,} characters; {_MOST_SEARCHED} are the most."
+            raise ValueError(message)
         case "min_severity":
             return read_severity(text)
         case "outcome" if text not in {"clean", "flagged"}:

@@ -59,8 +59,8 @@ def make_router(state: DashboardState) -> APIRouter:
 
 
 def _is_set(flag: str | None) -> bool:
-    """Read a flag of a URL: ``?verbose`` says yes, and so does any value but 0 and false."""
-    return flag is not None and flag.lower() not in {"0", "false"}
+    """Read a flag of a URL: ``?verbose`` says yes, and so does any value but 0, false, no and off."""
+    return flag is not None and flag.lower() not in {"0", "false", "no", "off"}
 
 
 def _parts(state: DashboardState, *, deep: bool) -> dict[str, bool]:

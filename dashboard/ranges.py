@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-from dashboard.filters import read_time
+from dashboard.filters import read_end, read_time
 from pipeline.http import Problem
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -60,7 +60,7 @@ def read_range(parameters: Mapping[str, str], now: datetime) -> TimeRange:
     if since or until:
         try:
             # Nothing was accepted in times to come; there is no sense in drawing them.
-            end = min(read_time(until), now + _DAY) if until else now
+            end = min(read_end(until), now + _DAY) if until else now
             start = read_time(since) if since else end - PRESETS[DEFAULT][1]
         except (ValueError, OverflowError) as error:
             raise Problem(422, "Unreadable time", str(error)) from error

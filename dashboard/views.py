@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
-from redis.exceptions import RedisError
 
 from dashboard import api, chart, cursors, guide, rendering, text
 from dashboard.errors import ReadRoute
-from dashboard.filters import Filter, Filters, read_filters
+from dashboard.filters import Filter, Filters, read_filters, refuse_unknown
 from dashboard.ranges import PRESETS, TimeRange, read_range
 from dashboard.state import DashboardState
-from pipeline import health
+from pipeline.journal import Journal
 from pipeline.errors import JournalUnavailable
 from pipeline.http import Problem
 from pipeline.ids import EventId, parse_uuid
@@ -24,6 +23,10 @@ _LATEST = 12
 _TOP = 8
 _EVENT_INPUTS = ("q", "outcome", "min_severity", "tool", "user", "agent", "rule", "from", "to")
 _ALERT_KEYS = ("min_severity", "user", "agent", "tool", "rule", "from", "to")
+# How many rows a page has is not for the URL to say.
+_EVENT_PARAMETERS, _ALERT_PARAMETERS = (
+    tuple(name for name in known if name != "limit") for known in (api.VERDICT_PARAMETERS, api.ALERT_PARAMETERS)
+)
 _LONG_FIELDS = ("prompt", "response")
 
 
@@ -86,6 +89,7 @@ class Pages:
     def events(self, request: Request) -> Response:
         """List events, filtered as the URL says."""
         given = request.query_params
+        refuse_unknown(given.multi_items(), _EVENT_PARAMETERS)
         filters = read_filters(given.multi_items())
         after = Place(*cursors.read(given["cursor"])) if given.get("cursor") else None
         with reading.snapshot(self._state.engine) as connection:
@@ -133,6 +137,7 @@ class Pages:
     def alerts(self, request: Request) -> Response:
         """List alerts, newest first."""
         given = request.query_params
+        refuse_unknown(given.multi_items(), _ALERT_PARAMETERS)
         terms = api.read_alert_terms(given)
         items = tuple(Filter(key, given[key]) for key in _ALERT_KEYS if given.get(key))
         filters = Filters(items, "/alerts")
@@ -184,10 +189,9 @@ class Pages:
     def _in_flight(self) -> int | None:
         """Return how many events wait to be judged, or None where Redis cannot say."""
         try:
-            ledger = health.pipeline_status(self._state.redis, self._state.engine, self._state.settings).ledger
-        except (JournalUnavailable, RedisError):
+            return Journal(self._state.redis).in_flight()
+        except JournalUnavailable:
             return None
-        return None if ledger is None else int(ledger["in_flight"])
 
     def _page(self, request: Request, template: str, **context: object) -> Response:
         base_url = self._state.base_url(request)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import httpx2
@@ -15,6 +15,7 @@ OK, FAILED, USAGE, PARTLY_REJECTED = 0, 1, 2, 3
 _BUSY = (429, 503)
 _PATIENCE = 60.0
 _LONGEST_WAIT = 30.0
+_ONCE_MORE = 0.1
 
 
 class CallFailed(DeployError):
@@ -28,32 +29,49 @@ class Unusable(DeployError):
 
 
 def connect(url: str | None) -> httpx2.Client:
-    """Return a client of an installation, with the key of ``SENTINEL_API_KEY`` where it is set."""
+    """Return a client of an installation, with the key of ``SENTINEL_API_KEY`` where it is set.
+
+    Raises:
+        Unusable: ``url`` is no address.
+    """
     key = os.environ.get("SENTINEL_API_KEY")
-    return httpx2.Client(
-        base_url=url or LauncherSettings().url,
-        headers={"Authorization": f"Bearer {key}"} if key else {},
-        timeout=httpx2.Timeout(60, connect=5),
-        trust_env=False,
-    )
+    address = url or LauncherSettings().url
+    if not address.lower().startswith(("http://", "https://")):
+        message = f"{address!r} is no address of an installation: write it as http://HOST:PORT."
+        raise Unusable(message)
+    try:
+        return httpx2.Client(
+            base_url=address,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx2.Timeout(60, connect=5),
+            trust_env=False,
+        )
+    except httpx2.InvalidURL as error:
+        message = f"{address!r} is no address of an installation: {error}"
+        raise Unusable(message) from error
 
 
-def insist(call: Callable[[], httpx2.Response]) -> httpx2.Response:
-    """Make a call, again and again while the installation is away or asks for patience.
+def insist(call: Callable[[], httpx2.Response], *, patience: float = _PATIENCE) -> httpx2.Response:
+    """Make a call, again and again for ``patience`` seconds while the installation is away or asks for patience.
 
     A call whose answer was lost is not repeated: it may have been taken, and would be doubled.
 
     Raises:
         CallFailed: it was not answered in time, or its answer was lost.
     """
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + patience
+    is_told = False
     while True:
         try:
             response = call()
-        except httpx2.ConnectError as error:
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            where = f"No connection to {error.request.url.join('/')} ({error})"
             if time.monotonic() > until:
-                message = f"No connection: {error}"
+                message = f"{where}; given up after {patience:.0f} s. Is it running, and is the address right?"
                 raise CallFailed(message) from error
+            if not is_told:
+                typer.echo(f"{where}; trying again for {patience:.0f} s", err=True)
+                is_told = True
             wait = 1.0
         except httpx2.HTTPError as error:
             message = f"The connection was lost, so it is not known whether it was taken: {error!r}"
@@ -63,7 +81,7 @@ def insist(call: Callable[[], httpx2.Response]) -> httpx2.Response:
                 return response
             wait = _retry_after(response)
             typer.echo(f"Busy ({response.status_code}), trying again in {wait:.0f} s", err=True)
-        time.sleep(wait)
+        time.sleep(max(0.0, min(wait, until - time.monotonic() + _ONCE_MORE)))
 
 
 def explain(response: httpx2.Response) -> str:
@@ -75,10 +93,11 @@ def explain(response: httpx2.Response) -> str:
         return f"{response.status_code} {response.text[:500]}"
 
 
-def show_errors(errors: Iterable[dict[str, Any]], *, first: int = 0) -> None:
-    """Print rejected records; ``first`` is the number of the first record that the request held."""
+def show_errors(errors: Iterable[dict[str, Any]], *, places: Sequence[str] = ()) -> None:
+    """Print rejected records; ``places`` says where each record of the request comes from, where that is known."""
     for error in errors:
-        where = f"record {first + int(error['index']) + 1}"
+        index = int(error["index"])
+        where = places[index] if index < len(places) else f"record {index + 1}"
         typer.echo(f"{where}: {error.get('pointer') or '/'} {error.get('code')}: {error.get('detail')}", err=True)
 
 

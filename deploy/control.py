@@ -7,11 +7,10 @@ import time
 
 import typer
 
-from deploy import embedded_postgres, readiness
+from deploy import embedded_postgres, readiness, settings_check
 from deploy.errors import DeployError
 from deploy.settings import LauncherSettings
 from deploy.state import Home, Running, start_time
-from pipeline.settings import PipeSettings
 
 _PATIENCE = 15.0
 _OK = 200
@@ -34,8 +33,9 @@ def database_url() -> str:
 
     Raises:
         NotRunning: no address is set, and no stack runs in the data folder.
+        WrongSettings: the address that is set cannot be used.
     """
-    pipe = PipeSettings()
+    pipe = settings_check.pipe_settings()
     if "database_url" in pipe.model_fields_set:
         return pipe.database_url.get_secret_value()
     remembered = _running(Home(pipe.home)) and Home(pipe.home).remembered()
@@ -50,7 +50,7 @@ def down() -> int:
     Raises:
         StillRunning: it did not end in time.
     """
-    home = Home(PipeSettings().home)
+    home = Home(settings_check.pipe_settings().home)
     running = _running(home)
     if running is None:
         typer.echo(f"Nothing runs in {home.path}.")
@@ -68,7 +68,7 @@ def down() -> int:
 
 def status() -> int:
     """Print what runs. Returns 0 when everything works, 1 when something does not, 3 when nothing runs."""
-    home = Home(PipeSettings().home)
+    home = Home(settings_check.pipe_settings().home)
     running = _running(home)
     if running is None:
         typer.echo(f"Nothing runs in {home.path}. Start it with `sentinel up`.")

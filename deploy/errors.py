@@ -36,6 +36,18 @@ class OpenToTheNetwork(DeployError):
     exit_code = 78
 
 
+class FolderUnusable(DeployError):
+    """The data folder, or what is remembered in it, cannot be used."""
+
+    exit_code = 78
+
+
+class ServerAway(DeployError):
+    """A server that the settings name did not answer in time."""
+
+    exit_code = 78
+
+
 class ServerUnusable(DeployError):
     """A server could not be prepared, or did not come up."""
 

@@ -1,5 +1,7 @@
 """``sentinel keys``: makes, lists and revokes API keys in the database in use."""
 
+from datetime import UTC, datetime
+
 import typer
 
 from deploy import control
@@ -7,6 +9,10 @@ from deploy.errors import DeployError
 from pipeline.storage import keys, make_engine, transaction
 
 _NO_SUCH_KEY = 1
+_LAST = (
+    "That was the last key in use. At another address than loopback nobody is let in until `sentinel keys create NAME` "
+    "has made a new one; on loopback requests may be answered without a key."
+)
 
 
 class WrongScope(DeployError):
@@ -15,15 +21,24 @@ class WrongScope(DeployError):
     exit_code = 2
 
 
+class NamelessKey(DeployError):
+    """A key needs a name, so that it is known later whose it is: `sentinel keys create NAME`."""
+
+    exit_code = 2
+
+
 def create(name: str, scopes: list[str]) -> None:
     """Make a key and print it.
 
     Raises:
+        NamelessKey: the name is empty.
         WrongScope: a scope does not exist.
     """
+    if not name.strip():
+        raise NamelessKey
     with transaction(make_engine(control.database_url())) as connection:
         try:
-            key = keys.create(connection, name=name, scopes=scopes)
+            key = keys.create(connection, name=name.strip(), scopes=scopes)
         except keys.UnknownScope as error:
             raise WrongScope from error
     typer.echo(key)
@@ -37,8 +52,11 @@ def show() -> None:
     """Print every key, in use or not."""
     with transaction(make_engine(control.database_url())) as connection:
         found = keys.listing(connection)
+    now = datetime.now(UTC)
     for key in found:
-        state = "revoked" if key.revoked_at else f"expires {key.expires_at:%Y-%m-%d}" if key.expires_at else "in use"
+        state = "in use" if key.is_active(now) else "revoked" if key.revoked_at else "expired"
+        if key.is_active(now) and key.expires_at:
+            state = f"expires {key.expires_at:%Y-%m-%d}"
         typer.echo(
             f"{key.key_id}  {key.created_at:%Y-%m-%d %H:%M}  {','.join(key.scopes):<18}  {state:<18}  {key.name}"
         )
@@ -47,8 +65,11 @@ def show() -> None:
 
 
 def revoke(key_id: str) -> int:
-    """Take a key out of use. Returns the exit status."""
+    """Take a key out of use, and warn when it was the last one. Returns the exit status."""
     with transaction(make_engine(control.database_url())) as connection:
         done = keys.revoke(connection, key_id)
+        is_last = done and not keys.any_active(connection)
     typer.echo("Revoked." if done else f"No key in use has the id {key_id}.", err=not done)
+    if is_last:
+        typer.echo(_LAST, err=True)
     return 0 if done else _NO_SUCH_KEY

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable
 from dataclasses import replace
 
-from deploy import banner, embedded_postgres, embedded_redis, ports, readiness, services
+from deploy import banner, embedded_postgres, embedded_redis, ports, readiness, services, settings_check
 from deploy.errors import DeployError, PortTaken, ServerUnusable
 from deploy.output import Console
 from deploy.process import ProcessSpec
@@ -29,7 +29,7 @@ _FATAL = 78
 def run() -> int:
     """Run the stack in the foreground. Returns the exit status."""
     began = time.monotonic()
-    settings, pipe = LauncherSettings(), PipeSettings()
+    settings, pipe = settings_check.read()
     console = Console(f"{settings.url}/alerts")
     home = Home(pipe.home)
     home.make()
@@ -190,9 +190,10 @@ class Launcher:
         return services.Place(home=self._home, settings=self._settings, remembered=remembered, servers=own)
 
     def _is_prepared(self) -> bool:
-        # Then the processes need not wait for a migration that changes nothing, nor for a look at the keys.
-        is_known = self._remembered.schema == services.newest_schema() and "database" not in self._external
-        return is_known and (self._settings.is_loopback or self._settings.trust_network)
+        # Then the processes need not wait for a migration that changes nothing, nor for a look at the keys, nor for
+        # servers that somebody else may have stopped.
+        is_known = self._remembered.schema == services.newest_schema()
+        return is_known and not self._external and self._settings.may_be_open
 
     async def _prepare(self, supervisor: Supervisor, spec: ProcessSpec) -> None:
         for _ in range(_PREPARATIONS):

@@ -18,8 +18,14 @@ _LOUD_WITHIN = 100
 _ALERT = "ALERT "
 _ALERTS_SHOWN = 20
 _WINDOW_SECONDS = 10.0
-# What the servers warn of on every start of an ordinary machine; it stays in their log files.
-_KNOWN = ("Memory overcommit must be enabled",)
+# What needs nobody; it stays in the log files. The first is said on every start of an ordinary machine, the others are
+# said of requests, so whoever reaches the port could fill the terminal with them.
+_KNOWN = (
+    "Memory overcommit must be enabled",
+    "Invalid HTTP request received.",
+    "Unsupported upgrade request.",
+    "No supported WebSocket library detected.",
+)
 
 
 class Console:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from deploy import database
-from deploy.errors import DeployError, OpenToTheNetwork, ServerUnusable
+from deploy.errors import DeployError, OpenToTheNetwork, ServerAway, ServerUnusable
 from deploy.settings import LauncherSettings
 from pipeline.errors import StorageUnavailable
 from pipeline.settings import PipeSettings
@@ -22,9 +22,9 @@ REDIS = "redis"
 DATABASE = "database"
 _PATIENCE = 60.0
 _TELL_SECONDS = 10.0
-_TRY_AGAIN_SECONDS = 0.05
+_TRY_AGAIN_SECONDS = 0.1
 _OPEN = (
-    "SENTINEL_HOST={host} can be reached by others, and no API key exists, so anybody could post events and read "
+    "SENTINEL_HOST={host} can be reached by others, and no API key is in use, so anybody could post events and read "
     "prompts. Start once with SENTINEL_HOST=127.0.0.1 and run `sentinel keys create NAME`, then start again; or set "
     "SENTINEL_TRUST_NETWORK=1 if the network itself keeps strangers out."
 )
@@ -39,8 +39,8 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def prepare(external: frozenset[str]) -> None:
-    """Wait for both servers, and make them ready.
+def prepare(external: frozenset[str], *, patience: float = _PATIENCE) -> None:
+    """Wait for both servers, those of others for as long as ``patience``, and make them ready.
 
     Raises:
         DeployError: a server does not answer or is too old, or the API could be reached by others and no key exists.
@@ -48,12 +48,12 @@ def prepare(external: frozenset[str]) -> None:
     settings, launcher = PipeSettings(), LauncherSettings()
     url = settings.database_url.get_secret_value()
     if external:
-        _look_at(external, settings.redis_url.get_secret_value(), url)
+        _look_at(external, settings.redis_url.get_secret_value(), url, patience)
     if DATABASE not in external:
         _wait_for_our_own(url)
     engine = make_engine(url)
     upgrade(engine)
-    if not (launcher.is_loopback or launcher.trust_network):
+    if not launcher.may_be_open:
         _refuse_without_keys(engine, launcher.host)
 
 
@@ -78,23 +78,30 @@ def _refuse_without_keys(engine: Engine, host: str) -> None:
             raise OpenToTheNetwork(_OPEN.format(host=host))
 
 
-def _look_at(external: frozenset[str], redis_url: str, database_url: str) -> None:
+def _look_at(external: frozenset[str], redis_url: str, database_url: str, patience: float) -> None:
     from deploy import external as servers  # noqa: PLC0415 - the Redis client is slow to load, and seldom needed here
 
+    waiting: dict[str, Callable[[], str]] = {}
     if REDIS in external:
-        _say(_described("Redis", "SENTINEL_REDIS_URL", lambda: servers.describe_redis(redis_url)))
+        waiting[REDIS] = lambda: servers.describe_redis(redis_url)
     if DATABASE in external:
-        _say(_described("PostgreSQL", "SENTINEL_DATABASE_URL", lambda: servers.describe_postgres(database_url)))
-
-
-def _described(server: str, setting: str, describe: Callable[[], str | None]) -> str:
-    until = time.monotonic() + _PATIENCE
-    while (said := describe()) is None:
-        if time.monotonic() > until:
-            message = f"{server} does not answer at the address that {setting} gives."
-            raise ServerUnusable(message)
-        time.sleep(_TRY_AGAIN_SECONDS)
-    return said
+        waiting[DATABASE] = lambda: servers.describe_postgres(database_url)
+    away: dict[str, str] = {}
+    until = time.monotonic() + patience
+    while waiting:
+        for server, describe in tuple(waiting.items()):
+            try:
+                _say(describe())
+                del waiting[server]
+            except servers.NotAnswering as error:
+                if away.get(server) != str(error):
+                    _say(f"{error}; waiting")
+                away[server] = str(error)
+        if waiting and time.monotonic() > until:
+            said = "\n".join(f"{away[server]}; given up after {patience:.0f} s" for server in waiting)
+            message = f"{said}. Start what is missing, or correct the setting."
+            raise ServerAway(message)
+        time.sleep(_TRY_AGAIN_SECONDS if waiting else 0)
 
 
 def _wait_for_our_own(url: str) -> None:

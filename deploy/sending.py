@@ -2,9 +2,11 @@
 
 import os
 import select
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import httpx2
@@ -13,6 +15,7 @@ import typer
 
 from deploy import client
 
+_MARK = b"\xef\xbb\xbf"  # what some editors put before UTF-8
 _BATCH_BYTES = 4_000_000
 _IDLE_SECONDS = 0.2
 _READ_BYTES = 1 << 16
@@ -20,11 +23,18 @@ _ACCEPTED = 202
 _UNPROCESSABLE = 422
 
 
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """An event as it was written; ``text`` is None where what was written is no JSON."""
+
+    place: str
+    text: bytes | None
+
+
 @dataclass(slots=True)
 class _Sent:
     """What became of the events so far."""
 
-    records: int = 0
     accepted: int = 0
     rejected: int = 0
 
@@ -38,7 +48,7 @@ def send(source: str, *, url: str | None, batch: int) -> int:
     """
     sent = _Sent()
     with client.connect(url) as connection:
-        for events in _batches(_events(source), batch):
+        for events in _batches(_sound(_events(source), sent), batch):
             _post(connection, events, sent)
     typer.echo(f"{sent.accepted} accepted, {sent.rejected} rejected")
     if not sent.rejected:
@@ -46,35 +56,44 @@ def send(source: str, *, url: str | None, batch: int) -> int:
     return client.PARTLY_REJECTED if sent.accepted else client.FAILED
 
 
-def _post(connection: httpx2.Client, events: list[bytes], sent: _Sent) -> None:
-    body = b"[" + b",".join(events) + b"]"
+def _sound(events: Iterable[_Event | None], sent: _Sent) -> Iterator[_Event | None]:
+    """Pass on what can be sent, and name what cannot."""
+    for event in events:
+        if event is None or event.text is not None:
+            yield event
+        else:
+            sent.rejected += 1
+            typer.echo(f"{event.place}: this is not JSON; it was left out", err=True)
+
+
+def _post(connection: httpx2.Client, events: list[_Event], sent: _Sent) -> None:
+    body = b"[" + b",".join(event.text for event in events if event.text is not None) + b"]"
+    places = [event.place for event in events]
     response = client.insist(
         lambda: connection.post("/api/events", content=body, headers={"Content-Type": "application/json"})
     )
-    first = sent.records
-    sent.records += len(events)
     if response.status_code == _ACCEPTED:
         receipt = response.json()
         sent.accepted += receipt["accepted"]
         sent.rejected += receipt["rejected"]
         typer.echo(f"batch {receipt['batch_id']}: {receipt['accepted']} accepted, {receipt['rejected']} rejected")
-        client.show_errors(receipt.get("errors", []), first=first)
+        client.show_errors(receipt.get("errors", []), places=places)
     elif response.status_code == _UNPROCESSABLE and response.json().get("errors"):
         sent.rejected += len(events)
-        client.show_errors(response.json()["errors"], first=first)
+        client.show_errors(response.json()["errors"], places=places)
     else:
         message = f"{client.explain(response)} ({sent.accepted} events were accepted before)"
         raise client.CallFailed(message)
 
 
-def _batches(events: Iterable[bytes | None], most: int) -> Iterator[list[bytes]]:
+def _batches(events: Iterable[_Event | None], most: int) -> Iterator[list[_Event]]:
     """Gather events; None means that the source pauses, and what there is should go."""
-    gathered: list[bytes] = []
+    gathered: list[_Event] = []
     size = 0
     for event in events:
         if event is not None:
             gathered.append(event)
-            size += len(event)
+            size += len(event.text or b"")
         if gathered and (event is None or len(gathered) >= most or size >= _BATCH_BYTES):
             yield gathered
             gathered, size = [], 0
@@ -82,38 +101,72 @@ def _batches(events: Iterable[bytes | None], most: int) -> Iterator[list[bytes]]
         yield gathered
 
 
-def _events(source: str) -> Iterator[bytes | None]:
-    try:
-        descriptor = sys.stdin.fileno() if source == "-" else os.open(Path(source), os.O_RDONLY)
-    except OSError as error:
-        message = f"{source}: {error.strerror}"
-        raise client.Unusable(message) from error
-    lines = _lines(descriptor)
-    first = next((line for line in lines if line is not None and line.strip()), b"")
-    if first.lstrip().startswith(b"{") and _is_complete(first):
-        yield first.strip()
-        yield from (line.strip() if line is not None else None for line in lines if line is None or line.strip())
+def _events(source: str) -> Iterator[_Event | None]:
+    lines = _lines(_opened(source))
+    skipped = 0
+    first = b""
+    for line in lines:
+        if line is not None and (first := line.removeprefix(_MARK)).strip():
+            break
+        skipped += line is not None
+    if first.lstrip().startswith(b"{") and _is_json(first):
+        yield from _one_a_line(chain([first], lines), skipped)
         return
-    yield from _document(source, first + b"".join(line for line in lines if line is not None))
+    text = first + b"".join(line for line in lines if line is not None)
+    yield from _document(source, text, skipped)
 
 
-def _document(source: str, text: bytes) -> list[bytes]:
-    """Return the events of one JSON object or array, each as it was written."""
-    text = text.removeprefix(b"\xef\xbb\xbf").strip()
+def _opened(source: str) -> int:
+    if source == "-":
+        return sys.stdin.fileno()
     try:
-        if text.startswith(b"["):
-            return [bytes(event) for event in msgspec.json.decode(text, type=list[msgspec.Raw])]
-        msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        message = f"{source} is neither a JSON object, nor an array, nor one object a line: {error}"
+        descriptor = os.open(Path(source), os.O_RDONLY)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        message = f"{source}: {why}"
         raise client.Unusable(message) from error
-    return [text]
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        message = f"{source} is a folder; name a file in it, or - for standard input."
+        raise client.Unusable(message)
+    return descriptor
 
 
-def _is_complete(line: bytes) -> bool:
+def _document(source: str, text: bytes, skipped: int) -> Iterator[_Event]:
+    """Yield the events of one JSON object or array, each as it was written; else those of the lines that are one."""
     try:
+        if text.lstrip().startswith(b"["):
+            events = [bytes(event) for event in msgspec.json.decode(text, type=list[msgspec.Raw])]
+        else:
+            msgspec.json.decode(text)
+            events = [text.strip()]
+    except (msgspec.DecodeError, RecursionError) as error:
+        lines = text.splitlines(keepends=True)
+        # A line that begins with a brace in its first column and is whole belongs to no document of several lines.
+        if text.lstrip().startswith(b"[") or not any(line.startswith(b"{") and _is_json(line) for line in lines):
+            message = f"{source} is neither a JSON object, nor an array, nor one object a line: {error}"
+            raise client.Unusable(message) from error
+        yield from (event for event in _one_a_line(lines, skipped) if event is not None)
+        return
+    yield from (_Event(f"record {number}", event) for number, event in enumerate(events, 1))
+
+
+def _one_a_line(lines: Iterable[bytes | None], skipped: int) -> Iterator[_Event | None]:
+    number = skipped
+    for line in lines:
+        if line is None:
+            yield None
+            continue
+        number += 1
+        if line.strip():
+            yield _Event(f"line {number}", line.strip() if _is_json(line) else None)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        line.decode()
         msgspec.json.decode(line, type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return False
     return True
 

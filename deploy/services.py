@@ -55,8 +55,9 @@ def processes(place: Place) -> dict[int, list[ProcessSpec]]:
     workers = [
         _worker(place, "realtime", "workers.app", "-P", "prefork", "-c", "1"),
         _worker(place, "bulk", "workers.app", "-P", "prefork", "-c", "1", nice=_NICE),
-        _worker(place, "alerts", "alerting.app", "-P", "solo"),
-        _worker(place, "maintenance", "workers.app", "-P", "solo"),
+        _worker(place, "alerts", "alerting.app", "-P", "prefork", "-c", "1"),
+        # Two, so that the sweep goes on while something long is tidied up.
+        _worker(place, "maintenance", "workers.app", "-P", "prefork", "-c", "2"),
     ]
     return {2: [_api(place), _beat(place), _flower(place)], 1: workers}
 

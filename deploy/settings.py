@@ -1,8 +1,5 @@
 """What the launcher can be told."""
 
-import ipaddress
-import socket
-
 from pydantic import Field
 
 from pipeline.settings import AddressSettings
@@ -22,12 +19,3 @@ class LauncherSettings(AddressSettings):
     def flower_url(self) -> str:
         """The address of Flower, as this machine reaches it."""
         return f"http://127.0.0.1:{self.flower_port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether the API can be reached from this machine only."""
-        try:
-            found = socket.getaddrinfo(self.host or "0.0.0.0", self.port, type=socket.SOCK_STREAM)  # noqa: S104
-        except OSError:
-            return False
-        return all(ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback for *_, address in found)

@@ -11,8 +11,17 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import UnionType
+from typing import get_type_hints
+
+from deploy.errors import FolderUnusable
 
 _CLEAN_UP_SECONDS = 10.0
+_NEEDED = ("valkey_password", "postgres_password")
+_DAMAGED = (
+    "{path} is damaged ({why}). It holds the passwords of the databases beside it: put a copy of it back, or move the "
+    "folder {folder} away to start with an empty one."
+)
 
 
 @dataclass(slots=True)
@@ -68,9 +77,21 @@ class Home:
         self._lock: int | None = None
 
     def make(self) -> None:
-        """Make the folder, closed to others; one that exists keeps its mode."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.logs.mkdir(mode=0o700, exist_ok=True)
+        """Make the folder, closed to others; one that exists keeps its mode.
+
+        Raises:
+            FolderUnusable: it cannot be made, or not be written to.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+            os.close(os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            message = (
+                f"SENTINEL_HOME: {str(self.path)!r} cannot be used as the data folder ({error.strerror}). "
+                "Set it to a folder that may be made and written to."
+            )
+            raise FolderUnusable(message) from error
 
     def lock(self) -> int | None:
         """Become this folder's one launcher. Returns the lock's descriptor, None when another launcher holds it.
@@ -121,12 +142,35 @@ class Home:
         return [pid for pid in pids if pid != os.getpid() and target in _open_files(pid)]
 
     def remembered(self) -> Remembered:
-        """Return what is remembered; on the first start, new credentials."""
+        """Return what is remembered; on the first start, new credentials.
+
+        Raises:
+            FolderUnusable: what is remembered cannot be read.
+        """
         try:
             known = json.loads(self._remembered.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return Remembered()
-        return Remembered(**{name: value for name, value in known.items() if name in Remembered.__slots__})
+        except OSError as error:
+            raise self._damaged(str(error.strerror)) from error
+        except ValueError as error:
+            raise self._damaged("it is not JSON") from error
+        if not isinstance(known, dict):
+            raise self._damaged("it is not a JSON object")
+        return self._sound({name: value for name, value in known.items() if name in Remembered.__slots__})
+
+    def _sound(self, known: dict[str, object]) -> Remembered:
+        # New passwords would not open the databases that were made with the old ones.
+        kinds: dict[str, type | UnionType] = get_type_hints(Remembered)
+        for name, kind in kinds.items():
+            if name not in known and name in _NEEDED:
+                raise self._damaged(f"{name} is missing")
+            if name in known and not isinstance(known[name], kind):
+                raise self._damaged(f"{name} is of a wrong kind")
+        return Remembered(**known)  # type: ignore[arg-type]
+
+    def _damaged(self, why: str) -> FolderUnusable:
+        return FolderUnusable(_DAMAGED.format(path=self._remembered, why=why, folder=self.path))
 
     def remember(self, remembered: Remembered) -> None:
         """Keep it for the next start."""
@@ -136,10 +180,10 @@ class Home:
         """Return who was running when the launcher last wrote it down; ask ``is_alive`` before relying on it."""
         try:
             known = json.loads(self._running.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            known["children"] = tuple(Child(**child) for child in known["children"])
+            return Running(**known)
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
-        known["children"] = tuple(Child(**child) for child in known["children"])
-        return Running(**known)
 
     def announce(self, running: Running) -> None:
         """Write down who is running."""

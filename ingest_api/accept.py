@@ -38,14 +38,24 @@ class Sizes:
 
 @dataclass(slots=True)
 class Post:
-    """What one request wants accepted: its events, its refused records, and about how many bytes they take."""
+    """What one request wants accepted: its events, about how many bytes each takes, and its refused records.
+
+    Refused records travel with the events, and count like them: ``refused`` and ``refused_bytes``.
+    """
 
     lane: Lane
     events: list[AcceptedEvent]
     sizes: list[int]
     refuse: Callable[[str], list[RejectedRecord]]
+    refused: int = 0
+    refused_bytes: int = 0
     done: asyncio.Future["Placed"] = field(init=False)
     withdrawn: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything that travels."""
+        return sum(self.sizes) + self.refused_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +110,9 @@ class Acceptor:
         """
         post.done = asyncio.get_running_loop().create_future()
         with self._wake:
-            if self._pending and self._pending_bytes + sum(post.sizes) > self._sizes.pending_bytes:
+            if self._pending and self._pending_bytes + post.size > self._sizes.pending_bytes:
                 raise JournalBusy
-            self._pending_bytes += sum(post.sizes)
+            self._pending_bytes += post.size
             self._pending.append(post)
             self._wake.notify()
         try:
@@ -140,9 +150,9 @@ class Acceptor:
                 self._wake.wait()
             posts: list[Post] = []
             total = 0
-            while self._pending and (not posts or total + sum(self._pending[0].sizes) <= _MOST_BYTES_A_FLUSH):
+            while self._pending and (not posts or total + self._pending[0].size <= _MOST_BYTES_A_FLUSH):
                 post = self._pending.popleft()
-                total += sum(post.sizes)
+                total += post.size
                 posts.append(post)
             self._pending_bytes -= total
             return posts
@@ -197,6 +207,8 @@ class Acceptor:
                 self._ring(*bell)
             except QueueUnavailable as error:
                 structlog.get_logger().warning("doorbell_deferred", chunks=len(bell[1]), error=str(error))
+            except Exception as error:  # noqa: BLE001 - a thread that ends here would leave every chunk to the sweep
+                structlog.get_logger().error("doorbell_failed", chunks=len(bell[1]), error=type(error).__name__)
 
 
 def _resolve(outcomes: Sequence[tuple[Post, "Placed | Exception"]]) -> None:
@@ -240,11 +252,12 @@ def _pack(posts: Sequence[Post], sizes: Sizes) -> _Packed:
 
 
 def _share(post: Post, shared: dict[Lane, _Growing], chunks: list[_Growing], sizes: Sizes) -> Placed:
-    size, current = sum(post.sizes), shared.get(post.lane)
+    current = shared.get(post.lane)
+    records = len(post.events) + post.refused
     if (
         current is None
-        or len(current.events) + len(post.events) > sizes.chunk_events
-        or current.size + size > sizes.chunk_bytes
+        or len(current.events) + len(current.rejections) + records > sizes.chunk_events
+        or current.size + post.size > sizes.chunk_bytes
     ):
         current = shared[post.lane] = _Growing(new_uuid(), post.lane)
         chunks.append(current)
@@ -252,7 +265,7 @@ def _share(post: Post, shared: dict[Lane, _Growing], chunks: list[_Growing], siz
     batch_id = BatchId(current.chunk_id, first, len(post.events))
     current.events += post.events
     current.rejections += post.refuse(str(batch_id))
-    current.size += size
+    current.size += post.size
     return Placed(batch_id, [EventId(current.chunk_id, first + index) for index in range(len(post.events))])
 
 

@@ -38,7 +38,12 @@ def open_state(settings: IngestSettings, pipe: PipeSettings) -> IngestState:
 def make_guard(state: IngestState, ring: KeyRing) -> Guard:
     """Return the guard of this installation's door."""
     public = urlsplit(state.settings.public_url or "").hostname
-    return Guard(ring, trusted_hosts=[public] if public else [], trust_network=state.settings.trust_network)
+    return Guard(
+        ring,
+        trusted_hosts=[public] if public else [],
+        trust_network=state.settings.trust_network,
+        may_be_open=state.settings.may_be_open,
+    )
 
 
 def create_app() -> FastAPI:
@@ -56,7 +61,14 @@ def create_app() -> FastAPI:
         ring.stop()
         state.stop()
 
-    app = FastAPI(title="MCP Sentinel", lifespan=lifespan, dependencies=[Depends(make_guard(state, ring))])
+    app = FastAPI(
+        title="MCP Sentinel",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        dependencies=[Depends(make_guard(state, ring))],
+    )
     app.include_router(make_router(state))
     app.add_middleware(SecurityHeaders)
     install(app)

@@ -102,7 +102,8 @@ def _post(records: list[bytes], parsed: Parsed, received_at: int) -> Post:
             for found in parsed.refused
         ]
 
-    return Post(Lane.REALTIME if len(events) <= _LIVE_EVENTS else Lane.BULK, events, sizes, refuse)
+    lane = Lane.REALTIME if len(records) <= _LIVE_EVENTS else Lane.BULK
+    return Post(lane, events, sizes, refuse, len(parsed.refused), sum(len(found.record) for found in parsed.refused))
 
 
 def _receipt(placed: Placed, parsed: Parsed) -> Response:

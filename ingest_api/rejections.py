@@ -15,6 +15,7 @@ from pipeline.chunk import RejectedRecord
 from pipeline.http import Problem
 from pipeline.ids import parse_uuid
 from pipeline.storage import rejections, transaction, uploads
+from pipeline.storage.batches import BatchState
 
 _PIECE = 1 << 20
 _MOST_SHOWN = 100_000
@@ -31,7 +32,14 @@ def make_router(state: IngestState) -> APIRouter:
         return str(found)
 
     def batch_source(batch_id: str) -> str:
-        return batches.find(state, batch_id).batch_id
+        found = batches.find(state, batch_id)
+        if found.state is not BatchState.DONE:
+            # Refused records are written down with the verdicts: before that an empty list would be a false one.
+            raise Problem(
+                409, "Not judged yet", "What was rejected can be read when every event of the batch is settled.",
+                headers={"Retry-After": "1"},
+            )  # fmt: skip
+        return found.batch_id
 
     _add(router, state, "/api/uploads/{source_id}", upload_source)
     _add(router, state, "/api/batches/{source_id}", batch_source)
@@ -44,12 +52,12 @@ def _add(router: APIRouter, state: IngestState, base: str, resolve: Callable[[st
         request: Request,
         source_id: str,
         after: Annotated[int, Query(ge=-1, description="Show what comes behind this index.")] = -1,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        limit: Annotated[int, Query(ge=1, le=200)] = 100,
     ) -> Response:
         """Return rejected records with their reasons, in order; the header ``Link`` leads to the next page."""
         source = resolve(source_id)
         with transaction(state.engine) as connection:
-            found = rejections.page(connection, source, after=after, limit=limit)
+            found = rejections.page(connection, source, after=after, limit=limit, largest=_MOST_SHOWN)
         headers = {}
         if len(found) == limit:
             headers["Link"] = f'<{request.url.path}?after={found[-1].index}&limit={limit}>; rel="next"'
@@ -89,7 +97,7 @@ def _file(engine: Engine, spool: Path, source: str) -> Iterator[bytes]:
     after, before = -1, b"[\n"
     while True:
         with transaction(engine) as connection:
-            records = rejections.page(connection, source, after=after, limit=100)
+            records = rejections.page(connection, source, after=after, limit=20)
         if not records:
             break
         for record in records:

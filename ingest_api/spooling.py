@@ -45,8 +45,7 @@ async def spool(request: Request, folder: Path, upload_id: str, *, most: int) ->
             await _receive(request, reader, most)
             reader.close()
             await asyncio.to_thread(_to_disk, target)
-        partial.rename(path)
-        _sync_folder(folder)
+        await asyncio.to_thread(_publish, partial, path)
     except ClientDisconnect:
         partial.unlink(missing_ok=True)
         raise Problem(400, "The upload was cut off", "The connection ended before the file did.") from None
@@ -70,8 +69,8 @@ async def _receive(request: Request, reader: "_Reader", most: int) -> None:
         # A form may go on before and behind its file, but not for ever.
         if total > most + _PIECE:
             raise bodies.too_large(most, "max_upload_bytes")
-        if piece:
-            await asyncio.to_thread(reader.feed, piece) if len(piece) > _PIECE // 16 else reader.feed(piece)
+        if piece:  # a disk that stalls must not hold up every other request
+            await asyncio.to_thread(reader.feed, piece)
 
 
 class _Reader:
@@ -197,8 +196,9 @@ def _to_disk(target: BinaryIO) -> None:
     os.fsync(target.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _publish(partial: Path, path: Path) -> None:
+    partial.rename(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

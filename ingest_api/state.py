@@ -107,5 +107,11 @@ class Reporter:
 
     def _watch(self) -> None:
         while not self._stop.wait(_REPORT_SECONDS):
+            self._try()
+        self._try()
+
+    def _try(self) -> None:
+        try:
             self.report()
-        self.report()
+        except Exception as error:  # noqa: BLE001 - a thread that ends here would leave everything uncertain
+            structlog.get_logger().error("witness_failed", error=type(error).__name__)

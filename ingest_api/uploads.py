@@ -13,7 +13,7 @@ from ingest_api.spooling import Spooled, spool
 from ingest_api.state import IngestState
 from pipeline.errors import PipelineError, QueueUnavailable
 from pipeline.http import Problem
-from pipeline.http.problems import full
+from pipeline.http.problems import full, prefers_page
 from pipeline.ids import new_uuid, parse_uuid
 from pipeline.journal import UPLOAD, Lane
 from pipeline.queue import ring
@@ -32,7 +32,7 @@ def make_router(state: IngestState) -> APIRouter:
         upload_id = new_uuid()
         spooled = await spool(request, state.spool, str(upload_id), most=state.settings.max_upload_bytes)
         await asyncio.to_thread(_open, state, upload_id, spooled)
-        if _wants_page(request):
+        if prefers_page(request):
             return RedirectResponse(f"/uploads/{upload_id}", status_code=303)
         status_url = f"/api/uploads/{upload_id}"
         body = {"upload_id": str(upload_id), "status_url": status_url}
@@ -62,9 +62,3 @@ def _open(state: IngestState, upload_id: UUID, spooled: Spooled) -> None:
         ring(state.celery, Lane.BULK, [f"{UPLOAD}{upload_id}"], stamp)
     except QueueUnavailable as error:
         structlog.get_logger().warning("doorbell_deferred", upload_id=str(upload_id), error=str(error))
-
-
-def _wants_page(request: Request) -> bool:
-    accepted = request.headers.get("accept", "")
-    html, json = accepted.find("text/html"), accepted.find("application/json")
-    return html >= 0 and (json < 0 or html < json)

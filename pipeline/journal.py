@@ -21,7 +21,7 @@ from pipeline.errors import JournalFull, JournalUnavailable
 UPLOAD = "upload:"
 EMPTY = "+inf"
 _GRACE = 1_000_000
-_UNDER_MEMORY_PRESSURE = ("lease", "settle", "postpone", "fail", "sweep", "read_ledger")
+_UNDER_MEMORY_PRESSURE = ("lease", "settle", "postpone", "fail", "sweep", "pass_on")
 
 
 class Lane(StrEnum):
@@ -106,7 +106,7 @@ class Journal:
         """Use ``redis``; a lease lasts ``lease_seconds``, and ``max_attempts`` failed attempts exhaust a chunk."""
         self._redis = redis
         self._lease = round(lease_seconds * 1_000_000)
-        self._attempts = max_attempts
+        self.max_attempts = max_attempts
         self._scripts = {name: redis.register_script(source) for name, source in _sources()}
 
     def accept(self, acceptor: str, flush: int, chunks: Sequence[NewChunk]) -> int:
@@ -126,7 +126,7 @@ class Journal:
 
     def lease(self, entry_id: str, token: str) -> Leased | None:
         """Take an entry for a while. Returns None when it is gone, or somebody else works on it."""
-        found = self._run("lease", [entry_id, token, self._lease, self._attempts])
+        found = self._run("lease", [entry_id, token, self._lease, self.max_attempts])
         if found[0] not in (b"leased", b"exhausted"):
             return None
         pairs = iter(found[1])
@@ -140,6 +140,10 @@ class Journal:
     def postpone(self, leased: Leased) -> None:
         """Give a lease back; no attempt is counted."""
         self._run("postpone", [leased.entry_id, leased.token])
+
+    def pass_on(self, leased: Leased) -> int:
+        """Give a lease back to whoever is rung next. Returns the new ring stamp, 0 if the lease was not ours."""
+        return int(self._run("pass_on", [leased.entry_id, leased.token]))
 
     def fail(self, leased: Leased, error: str) -> None:
         """Give a lease back and count an attempt."""
@@ -202,13 +206,32 @@ class Journal:
 
     def read(self) -> tuple[int, int, list[OpenChunk]]:
         """Return, of one instant: the time, the events accepted so far, and the open chunks."""
-        stamp, accepted, *rest = self._run("read_ledger", list(Lane))
-        fields = iter(rest)
-        rows = zip(fields, fields, fields, fields, strict=True)
+        with _translated(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.time()
+            pipe.hget("sentinel:ledger", "accepted")
+            pipe.hgetall("sentinel:weights")
+            for lane in Lane:
+                pipe.zrange(f"sentinel:open:{lane}", 0, -1, withscores=True)
+            (seconds, micros), accepted, weights, *lanes = pipe.execute()
         opened = [
-            OpenChunk(cid.decode(), int(weight), acceptor.decode(), int(at)) for cid, weight, acceptor, at in rows
+            OpenChunk(chunk_id.decode(), int(weight), acceptor.decode(), int(stamp))
+            for entries in lanes
+            for chunk_id, stamp in entries
+            if chunk_id in weights
+            for weight, _, acceptor in [weights[chunk_id].split(b" ", 2)]
         ]
-        return int(stamp), int(accepted), opened
+        return seconds * 1_000_000 + micros, int(accepted or 0), opened
+
+    def now(self) -> int:
+        """Return the time on Redis' clock, in microseconds since 1970."""
+        with _translated():
+            seconds, micros = self._redis.time()
+        return seconds * 1_000_000 + micros
+
+    def in_flight(self) -> int:
+        """Return how many events are in the journal; it may count some that were just settled."""
+        with _translated():
+            return max(0, int(cast("bytes | None", self._redis.hget("sentinel:ledger", "open")) or 0))
 
     def oldest(self) -> dict[Lane, float]:
         """Return the age of each lane's oldest unjudged event, in seconds; 0 where none waits."""

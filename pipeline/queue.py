@@ -38,6 +38,7 @@ class TaskName(StrEnum):
     SPLIT = "workers.split"
     SWEEP = "workers.sweep"
     RECONCILE = "workers.reconcile"
+    TIDY = "workers.tidy"
     RETENTION = "workers.retention"
     PULSE = "workers.pulse"
     NOTIFY = "alerting.notify"
@@ -132,8 +133,14 @@ def oldest_ring(redis: Redis, lane: Lane) -> str:
     """Return the ring stamp of the oldest doorbell that waits on a lane's queue, ``EMPTY`` when none waits.
 
     A message that bears no stamp counts as older than everything: it tells nothing, so nothing is rung because of it.
+
+    Raises:
+        QueueUnavailable: Redis is away.
     """
-    message = cast("bytes | None", redis.lindex(str(lane), -1))
+    try:
+        message = cast("bytes | None", redis.lindex(str(lane), -1))
+    except RedisError as error:
+        raise QueueUnavailable(str(error)) from error
     if message is None:
         return EMPTY
     try:

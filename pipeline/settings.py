@@ -4,7 +4,9 @@ A value comes from the environment, then from ``.env`` in the working folder, th
 ``SecretStr`` is also read from the file that ``SENTINEL_<NAME>_FILE`` names.
 """
 
+import ipaddress
 import os
+import socket
 from pathlib import Path
 from typing import Any, get_args
 
@@ -96,6 +98,20 @@ class AddressSettings(Section):
         """What links for people begin with, without a slash at the end."""
         return (self.public_url or self.url).rstrip("/")
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the API can be reached from this machine only."""
+        try:
+            found = socket.getaddrinfo(self.host or "0.0.0.0", self.port, type=socket.SOCK_STREAM)  # noqa: S104
+        except OSError:
+            return False
+        return all(ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback for *_, address in found)
+
+    @property
+    def may_be_open(self) -> bool:
+        """Whether requests may be answered while there is no API key: strangers cannot reach us, or are kept out."""
+        return self.is_loopback or self.trust_network
+
 
 class PipeSettings(Section):
     """What every process of the pipe needs to know."""
@@ -114,7 +130,7 @@ class PipeSettings(Section):
     chunk_events: int = Field(500, ge=10, le=2000, description="Most events in one chunk.")
     chunk_bytes: int = Field(1_000_000, ge=10_000, description="About how many bytes of events one chunk holds.")
     bulk_bytes: int = Field(
-        64_000_000, ge=1_000_000, description="Bytes of bulk events that may wait in Redis before splitting pauses."
+        8_000_000, ge=1_000_000, description="Bytes of bulk events that may wait in Redis before splitting pauses."
     )
     memory_share: float = Field(
         0.7, gt=0, lt=1, description="Share of Redis' maxmemory from which on new events are answered with 503."

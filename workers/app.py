@@ -46,6 +46,7 @@ def _every(seconds: float, name: TaskName, queue: Queue, *args: str) -> dict[str
 app.conf.beat_schedule = {
     "sweep": _every(1.0, TaskName.SWEEP, Queue.MAINTENANCE),
     "reconcile": _every(5.0, TaskName.RECONCILE, Queue.MAINTENANCE),
+    "tidy": _every(60.0, TaskName.TIDY, Queue.MAINTENANCE),
     "retention": _every(3600.0, TaskName.RETENTION, Queue.MAINTENANCE),
     "notify": _every(1.0, TaskName.NOTIFY, Queue.ALERTS),
     "pulse-realtime": _every(3.0, TaskName.PULSE, Queue.REALTIME, Queue.REALTIME),

@@ -29,6 +29,7 @@ class Worker:
         self.journal = Journal(self.redis, lease_seconds=pipe.lease_seconds, max_attempts=pipe.max_attempts)
         self.splitter = f"splitter-{os.getpid()}-{secrets.token_hex(4)}"
         self._pulsed: dict[str, float] = {}
+        self._acknowledged: dict[int, int] = {}
 
     def detecting(self, notify: Callable[[], None]) -> Bench:
         """Return what detecting needs."""
@@ -49,6 +50,7 @@ class Worker:
             slice_seconds=self.own.slice_seconds,
             splitter=self.splitter,
             ring=ring,
+            acknowledged=self._acknowledged,
         )
 
     def pulse(self, part: str) -> None:

@@ -19,6 +19,8 @@ from pipeline.journal import Journal, Leased
 from pipeline.storage import dead_letters, transaction, verdicts
 from pipeline.storage.verdicts import Origin, Summary
 
+_BURIALS = 2
+
 
 class Ending(StrEnum):
     """How one run over a chunk ended."""
@@ -95,17 +97,20 @@ def _bury(leased: Leased, bench: Bench) -> tuple[Ending, Summary]:
     attempts = leased.number("attempts")
     error = leased.text("error") or "the worker died each time, without a word"
     try:
+        if attempts >= bench.journal.max_attempts + _BURIALS:
+            message = f"burying its events one by one failed too; before that: {error}"
+            raise UndecodableChunk(message)  # noqa: TRY301 - one way to bury it whole
         chunk = decode(leased.fields["body"])
     except UndecodableChunk as reason:
         with transaction(bench.engine) as connection:
-            recorded = dead_letters.bury_undecodable(
+            recorded = dead_letters.bury_whole(
                 connection, _origin(leased, None), leased.fields["body"],
-                events=leased.number("events"), attempts=attempts, error=f"UndecodableChunk: {reason}",
+                events=leased.number("events"), attempts=attempts, error=str(reason),
             )  # fmt: skip
         return Ending.DEAD, Summary(recorded)
     with transaction(bench.engine) as connection:
         recorded = dead_letters.bury(connection, _origin(leased, chunk), chunk, attempts=attempts, error=error)
-    structlog.get_logger().error("chunk_dead", chunk_id=leased.entry_id, events=len(chunk.events), error=error)
+    structlog.get_logger().error("chunk_dead", chunk_id=leased.entry_id, events=len(chunk.events))
     return Ending.DEAD, Summary(recorded)
 
 

@@ -15,7 +15,7 @@ _BLANK = re.compile(rb"[ \t\r\n]*+")
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|' + _STRING + rb")*+\}", re.DOTALL)
 _NEXT = re.compile(rb'["{}\[\]]')
-_IN_STRING = re.compile(rb'["\\]')
+_REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _SCALAR = re.compile(rb"[^,\]}\s\[{\"]++")
 
 
@@ -162,24 +162,19 @@ class _Walk:
 
     def __init__(self) -> None:
         self.done = False
-        self._depth, self._in_string, self._begun = 0, False, False
+        self._depth, self._in_string, self._in_scalar, self._begun = 0, False, False, False
 
     def through(self, data: bytes, at: int, *, ended: bool) -> int:
         """Walk as far as the data goes. Returns the position reached; ``done`` says whether the value ends there."""
         while not self.done:
             if self._in_string:
-                found = _IN_STRING.search(data, at)
-                if found is None:
-                    return len(data)
-                if found[0] == b"\\":
-                    if found.end() >= len(data) and not ended:
-                        return found.start()
-                    at = found.end() + 1
-                    continue
-                self._in_string, at = False, found.end()
+                at = _REST_OF_STRING.match(data, at).end()  # type: ignore[union-attr]
+                if data[at : at + 1] != b'"':  # the string goes on, or a backslash waits for what it escapes
+                    return at
+                self._in_string, at = False, at + 1
                 self.done = self._depth == 0
                 continue
-            if self._depth == 0 and not self._begun and data[at : at + 1] not in (b"{", b"[", b'"'):
+            if self._in_scalar or (not self._begun and data[at : at + 1] not in (b"{", b"[", b'"')):
                 return self._scalar(data, at, ended=ended)
             found = _NEXT.search(data, at)
             if found is None:
@@ -199,7 +194,10 @@ class _Walk:
         found = _SCALAR.match(data, at)
         end = found.end() if found else at
         self.done = ended or end < len(data)
-        return max(end, at + 1) if self.done else at
+        # What is no character of a value is passed too, so that the walk always goes on.
+        end = end if self._in_scalar or end > at else at + 1
+        self._in_scalar = self._begun = True
+        return end
 
 
 def _opening(file: BinaryIO) -> tuple[bool, int]:

@@ -37,6 +37,7 @@ class SplitBench:
     slice_seconds: float
     splitter: str
     ring: Callable[[Sequence[str], int], None]
+    acknowledged: dict[int, int]  # per second of the accept stamp; kept until the witness has it
 
 
 @dataclass(slots=True)
@@ -69,12 +70,11 @@ def run(entry_id: str, bench: SplitBench) -> None:
         bench.journal.postpone(leased)
         return
     except Exception as error:  # noqa: BLE001 - whatever a file makes happen is that file's failed attempt
-        structlog.get_logger().error("split_failed", upload=entry_id, exc_info=error)
+        structlog.get_logger().error("split_failed", upload=entry_id, error=type(error).__name__)
         bench.journal.fail(leased, f"{type(error).__name__}: {error}")
         return
-    if not finished:
-        bench.journal.postpone(leased)
-        _ring(bench, [entry_id], leased.number("ring"))
+    if not finished and (stamp := bench.journal.pass_on(leased)):
+        _ring(bench, [entry_id], stamp)
 
 
 def _slice(leased: Leased, bench: SplitBench) -> bool:
@@ -90,6 +90,8 @@ def _slice(leased: Leased, bench: SplitBench) -> bool:
 
 def _journal_parts(leased: Leased, bench: SplitBench) -> bool:
     until = time.monotonic() + bench.slice_seconds
+    if bench.journal.waiting_bytes(Lane.BULK) >= bench.bulk_bytes:
+        return False
     upload_id, received_at = leased.entry_id.removeprefix(UPLOAD), leased.number("received_at")
     index, checkpoint = leased.number("index"), leased.number("checkpoint")
     with ExitStack() as stack:
@@ -207,8 +209,14 @@ def _ring(bench: SplitBench, entries: Sequence[str], stamp: int) -> None:
 
 
 def _witness(bench: SplitBench, stamp: int, events: int) -> None:
+    """Report what was accepted; what cannot be told now is told with the next."""
+    second = stamp // 1_000_000
+    bench.acknowledged[second] = bench.acknowledged.get(second, 0) + events
     try:
         with transaction(bench.engine) as connection:
-            ledger.witness_more(connection, bench.splitter, stamp // 1_000_000, events)
+            ledger.witness(connection, bench.splitter, bench.acknowledged)
     except StorageUnavailable as error:
         structlog.get_logger().warning("witness_deferred", events=events, error=str(error))
+        return
+    for told in [told for told in bench.acknowledged if told < second]:
+        del bench.acknowledged[told]

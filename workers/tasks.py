@@ -49,7 +49,14 @@ def sweep_task() -> None:
 def reconcile_task() -> None:
     """Compare the witness with what was settled."""
     with _outage_is_not_an_error():
-        upkeep.reconcile(worker().engine)
+        upkeep.reconcile(worker().engine, worker().journal)
+
+
+@app.task(name=TaskName.TIDY, time_limit=120)
+def tidy_task() -> None:
+    """Fold the tallies of the last minutes."""
+    with _outage_is_not_an_error():
+        upkeep.tidy(worker().engine)
 
 
 @app.task(name=TaskName.RETENTION, time_limit=600)

@@ -8,23 +8,37 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from pipeline.journal import Journal
-from pipeline.storage import ledger, partitions, rejections, tallies, transaction
+from pipeline.storage import ledger, partitions, rejections, retention, tallies, transaction
 
 _MINUTES_KEPT = timedelta(hours=2)
 _STRAY_SECONDS = 86_400
+_TIDY_SECONDS = 20.0
 
 
-def reconcile(engine: Engine) -> None:
-    """Compare the witness with what was settled, and fold the tallies of the last minutes.
+def reconcile(engine: Engine, journal: Journal) -> None:
+    """Compare the witness with what was settled, and sum up the hours that are over.
+
+    Raises:
+        JournalUnavailable, StorageUnavailable: one of them is away; the next run goes on.
+    """
+    now = journal.now() // 1_000_000
+    with transaction(engine) as connection:
+        ledger.reconcile(connection, now=now)
+        ledger.fold(connection)
+
+
+def tidy(engine: Engine) -> None:
+    """Fold the tallies of the last closed minutes, one minute in a transaction, for a bounded time.
 
     Raises:
         StorageUnavailable: PostgreSQL is away; the next run goes on.
     """
-    now = datetime.now(UTC)
-    with transaction(engine) as connection:
-        ledger.reconcile(connection, now=int(time.time()))
-    with transaction(engine) as connection:
-        tallies.fold(connection, unit="minute", start=now - timedelta(minutes=10), end=now - timedelta(minutes=1))
+    now, until = datetime.now(UTC), time.monotonic() + _TIDY_SECONDS
+    start, end = now - _MINUTES_KEPT, now.replace(second=0, microsecond=0) - timedelta(minutes=1)
+    while time.monotonic() < until:
+        with transaction(engine) as connection:
+            if not tallies.fold_a_minute(connection, start=start, end=end):
+                return
 
 
 def retain(engine: Engine, spool: Path, journal: Journal, *, days: int) -> list[str]:
@@ -44,8 +58,10 @@ def retain(engine: Engine, spool: Path, journal: Journal, *, days: int) -> list[
     with transaction(engine) as connection:
         tallies.fold(connection, unit="hour", start=now - timedelta(days=2), end=now - _MINUTES_KEPT)
         tallies.forget(connection, before=oldest)
-        ledger.prune(connection, before=oldest)
+        retention.forget(connection, before=oldest)
         spooled = rejections.forget(connection, before=oldest)
+    with transaction(engine) as connection:
+        ledger.prune(connection, before=oldest)
     for name in spooled:
         (spool / name).unlink(missing_ok=True)
     _remove_strays(spool, journal)

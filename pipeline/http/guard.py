@@ -19,6 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
+from structlog import get_logger
 
 from pipeline.errors import StorageUnavailable
 from pipeline.http.problems import Problem
@@ -41,6 +42,7 @@ class KeyRing:
         """Read the keys that ``engine`` holds; ``redis`` keeps the copy."""
         self._engine, self._redis = engine, redis
         self._keys: Sequence[keys.ApiKey] | None = None
+        self._in_redis: Sequence[keys.ApiKey] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="keys", daemon=True)
 
@@ -61,10 +63,11 @@ class KeyRing:
         except StorageUnavailable:
             self._keys = self._copied() if self._keys is None else self._keys
             return
-        if found != self._keys:
-            self._keys = found
+        self._keys = found
+        if found != self._in_redis:
             with suppress(RedisError):
                 self._redis.set(_COPY, _encoder.encode(found))
+                self._in_redis = found
 
     def _copied(self) -> Sequence[keys.ApiKey] | None:
         try:
@@ -89,15 +92,23 @@ class KeyRing:
 
     def _watch(self) -> None:
         while not self._stop.wait(_FRESH_SECONDS):
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception as error:  # noqa: BLE001 - a thread that ends here would never see a key revoked
+                get_logger().error("keys_not_read", error=type(error).__name__)
 
 
 class Guard:
     """Decides for one request. ``trusted_hosts`` are further host names under which we are reached without keys."""
 
-    def __init__(self, ring: KeyRing, *, trusted_hosts: Sequence[str] = (), trust_network: bool = False) -> None:
-        """Use the keys of ``ring``; with ``trust_network`` the network itself keeps strangers out."""
-        self._ring = ring
+    def __init__(
+        self, ring: KeyRing, *, trusted_hosts: Sequence[str] = (), trust_network: bool = False, may_be_open: bool = True
+    ) -> None:
+        """Use the keys of ``ring``; with ``trust_network`` the network itself keeps strangers out.
+
+        Unless the door ``may_be_open``, a key is needed even when the last one was revoked or has expired.
+        """
+        self._ring, self._may_be_open = ring, may_be_open
         self._hosts = {host.lower() for host in trusted_hosts}
         self._trust_network = trust_network
 
@@ -115,7 +126,7 @@ class Guard:
             return "anyone"
         self._same_origin(request)
         active = self._ring.current()
-        if not active:
+        if not active and self._may_be_open:
             self._our_host(request)
             return "anyone"
         presented = _presented(request)

@@ -51,8 +51,9 @@ def install(app: FastAPI, *, page: Page | None = None) -> None:
     """
 
     def answer(request: Request, problem: Problem) -> Response:
-        wants_page = page is not None and not request.url.path.startswith("/api/")
-        if wants_page and page is not None and "text/html" in request.headers.get("accept", ""):
+        # A link to JSON shows JSON, whoever follows it; a form that a person posted leads to a page either way.
+        is_page = not request.url.path.startswith("/api/") or request.method == "POST"
+        if page is not None and is_page and prefers_page(request):
             return page(request, problem)
         return problem_response(request, problem)
 
@@ -70,6 +71,13 @@ def install(app: FastAPI, *, page: Page | None = None) -> None:
     app.add_exception_handler(JournalBusy, handler(_busy))
     app.add_exception_handler(JournalUnavailable, handler(_journal_away))
     app.add_exception_handler(StorageUnavailable, handler(_storage_away))
+
+
+def prefers_page(request: Request) -> bool:
+    """Say whether a request would rather have HTML than JSON, as a browser's own requests do."""
+    accepted = request.headers.get("accept", "")
+    html, json = accepted.find("text/html"), accepted.find("application/json")
+    return html >= 0 and (json < 0 or html < json)
 
 
 def full(_: object = None) -> Problem:

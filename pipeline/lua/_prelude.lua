@@ -16,20 +16,32 @@ local function put(id, lane, events, weight, upload, body, at, acceptor)
     'at', number(at), 'acceptor', acceptor, 'ring', number(at), 'attempts', 0, 'begun', 0)
   redis.call('ZADD', open_set(lane), number(at), id)
   redis.call('ZADD', rung(lane), number(at), id)
+  redis.call('HSET', 'sentinel:weights', id, weight .. ' ' .. #body .. ' ' .. acceptor)
   redis.call('HINCRBY', 'sentinel:bytes', lane, #body)
+  redis.call('HINCRBY', 'sentinel:ledger', 'open', weight)
   if tonumber(weight) > 0 then redis.call('HINCRBY', 'sentinel:ledger', 'accepted', weight) end
   return true
 end
 
-local function remove(id)
-  local found = redis.call('HMGET', entry(id), 'lane')
-  local lane = found[1]
-  if not lane then return 0 end
-  redis.call('HINCRBY', 'sentinel:bytes', lane, -redis.call('HSTRLEN', entry(id), 'body'))
-  redis.call('DEL', entry(id))
+-- What is known of an entry outside itself; it goes even when somebody deleted the entry by hand, so that the ledger sees it.
+local function forget(id, lane)
+  local known = redis.call('HGET', 'sentinel:weights', id)
+  if known then
+    local weight, size = known:match('^(%d+) (%d+)')
+    redis.call('HINCRBY', 'sentinel:ledger', 'open', -weight)
+    redis.call('HINCRBY', 'sentinel:bytes', lane, -size)
+    redis.call('HDEL', 'sentinel:weights', id)
+  end
   redis.call('ZREM', open_set(lane), id)
   redis.call('ZREM', rung(lane), id)
   redis.call('ZREM', leased(lane), id)
+end
+
+local function remove(id)
+  local lane = redis.call('HGET', entry(id), 'lane')
+  if not lane then return 0 end
+  forget(id, lane)
+  redis.call('DEL', entry(id))
   return 1
 end
 

@@ -12,7 +12,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased(lane), '-inf', number(at)
     unlease(id, lane, number(at))
     table.insert(result, id)
   else
-    redis.call('ZREM', leased(lane), id)
+    forget(id, lane)
   end
 end
 local waiting = redis.call('ZRANGEBYSCORE', rung(lane), '-inf', '(' .. number(before), 'LIMIT', 0, limit)
@@ -22,7 +22,7 @@ for _, id in ipairs(waiting) do
     redis.call('ZADD', rung(lane), number(at), id)
     table.insert(result, id)
   else
-    redis.call('ZREM', rung(lane), id)
+    forget(id, lane)
   end
 end
 return result

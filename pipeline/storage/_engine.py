@@ -13,7 +13,8 @@ from pipeline.errors import LockedByAnother, StorageUnavailable
 
 # An outage is nobody's fault: lost connections, serialisation and deadlock victims, resources and disk exhausted,
 # an operator's intervention, a lock that was not to be had in time.
-_OUTAGE_CLASSES = ("08", "40", "53", "57")
+_OUTAGE_CLASSES = ("08", "40", "53", "57", "58")
+_READ_ONLY = "25006"  # a standby after a failover, or a managed server whose disk is full
 _LOCK_NOT_HAD = "55P03"
 _OPTIONS = "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=30s"
 _open: ContextVar[bool] = ContextVar("transaction_open", default=False)
@@ -60,7 +61,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     except (DBAPIError, PoolTimeout, psycopg2.Error) as error:
         if is_outage(error):
             kind = LockedByAnother if _code(error) == _LOCK_NOT_HAD else StorageUnavailable
-            raise kind(str(getattr(error, "orig", None) or error).strip()) from error
+            raise kind(_said(error)) from error
         raise
     finally:
         _open.reset(token)
@@ -78,7 +79,14 @@ def is_outage(error: Exception) -> bool:
     code = _code(error)
     if code is None:  # libpq reports a lost or refused connection without a code
         return isinstance(_cause(error), psycopg2.OperationalError | psycopg2.InterfaceError)
-    return code[:2] in _OUTAGE_CLASSES or code == _LOCK_NOT_HAD
+    return code[:2] in _OUTAGE_CLASSES or code in (_LOCK_NOT_HAD, _READ_ONLY)
+
+
+def _said(error: Exception) -> str:
+    """Return what the server said, without the lines that quote a row: they are what events say."""
+    diagnostics = getattr(_cause(error), "diag", None)
+    primary = getattr(diagnostics, "message_primary", None) or str(_cause(error)).partition("\n")[0]
+    return f"{primary} ({_code(error) or 'no connection'})"
 
 
 def _cause(error: Exception) -> object:

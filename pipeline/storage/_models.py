@@ -232,10 +232,10 @@ witness = Table(
     Index("witness_open", "second", postgresql_where=text("NOT reconciled")),
 )
 
-ledger_pruned = Table(
-    "ledger_pruned",
+ledger_hours = Table(
+    "ledger_hours",
     metadata,
-    Column("day", DateTime(timezone=True), primary_key=True),
+    Column("hour", DateTime(timezone=True), primary_key=True),  # in which the chunks were settled; it is over
     Column("judged", BigInteger, nullable=False),
     Column("duplicates", BigInteger, nullable=False),
     Column("dead", BigInteger, nullable=False),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, RowMapping, delete, func, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, case, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.chunk import Chunk, encode_event
@@ -13,6 +13,7 @@ from pipeline.storage._models import dead_letters as table
 from pipeline.storage.verdicts import Origin, Recorded, claim
 
 UNDECODABLE = ".*"
+_MOST_SHOWN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,10 @@ def bury(connection: Connection, origin: Origin, chunk: Chunk, *, attempts: int,
     return Recorded.NEW
 
 
-def bury_undecodable(
+def bury_whole(
     connection: Connection, origin: Origin, body: bytes, *, events: int, attempts: int, error: str
 ) -> Recorded:
-    """Record a chunk whose bytes cannot be read as one dead letter that stands for all its events."""
+    """Record a chunk that cannot be read, or not be taken apart, as one dead letter that stands for all its events."""
     if not claim(connection, origin, rule_set=None, judged=0, flagged=0, dead=events):
         return Recorded.ALREADY
     if origin.chunk_id.is_rerun:
@@ -81,8 +82,14 @@ def find(connection: Connection, event: EventId) -> DeadLetter | None:
 
 
 def listing(connection: Connection, *, limit: int, before: tuple[datetime, str] | None = None) -> list[DeadLetter]:
-    """Return dead letters, newest first, from behind the one that ``before`` names (its ``dead_at`` and id)."""
-    statement = select(table).order_by(table.c.dead_at.desc(), table.c.event_id.desc()).limit(limit)
+    """Return dead letters, newest first, from behind the one that ``before`` names (its ``dead_at`` and id).
+
+    A large body is left out.
+    """
+    small = case((func.octet_length(table.c.body) <= _MOST_SHOWN, table.c.body), else_=b"")
+    columns = [column for column in table.c if column.name != "body"]
+    statement = select(*columns, small.label("body"))
+    statement = statement.order_by(table.c.dead_at.desc(), table.c.event_id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(tuple_(table.c.dead_at, table.c.event_id) < before)
     return [_letter(row) for row in connection.execute(statement).mappings()]

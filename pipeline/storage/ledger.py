@@ -72,17 +72,6 @@ def witness(connection: Connection, acceptor: str, acknowledged: Mapping[int, in
         )
 
 
-def witness_more(connection: Connection, acceptor: str, second: int, events: int) -> None:
-    """Add to what an acceptor acknowledged in one second of the accept stamp."""
-    connection.execute(
-        text(
-            "INSERT INTO witness AS w (acceptor, second, events) VALUES (:acceptor, :second, :events) "
-            "ON CONFLICT (acceptor, second) DO UPDATE SET events = w.events + EXCLUDED.events"
-        ),
-        {"acceptor": acceptor, "second": second, "events": events},
-    )
-
-
 def reconcile(connection: Connection, *, now: int) -> None:
     """Compare the witness with what was settled, cell by cell; no cell is netted against another.
 
@@ -93,13 +82,16 @@ def reconcile(connection: Connection, *, now: int) -> None:
     before = {"before": now - _REPORTED_AFTER_SECONDS, "since": datetime.fromtimestamp(now - _LOOKS_BACK_SECONDS, UTC)}
     connection.execute(text(f"{_CELLS} {_RECONCILE}"), before)
     connection.execute(text(f"{_CELLS} {_UNCERTAIN}"), before)
-    connection.execute(
-        text("DELETE FROM witness WHERE reconciled AND uncertain = 0 AND second < :old"), {"old": now - 86_400}
-    )
+    connection.execute(text(_FORGET), {"old": now - 86_400, "since": before["since"]})
+
+
+def fold(connection: Connection) -> None:
+    """Sum up the hours that are over, once and for ever, so that reading the ledger does not read every chunk."""
+    connection.execute(text(_FOLD))
 
 
 def prune(connection: Connection, *, before: datetime) -> int:
-    """Fold the chunks accepted before an instant into daily sums. Returns how many chunk rows went."""
+    """Delete the chunks settled before an instant; the sums of their hours stay. Returns how many went."""
     return connection.execute(text(_PRUNE), {"before": before}).rowcount
 
 
@@ -112,19 +104,30 @@ _RECONCILE = (
     "UPDATE witness w SET reconciled = true FROM settled s "
     "WHERE NOT w.reconciled AND s.acceptor = w.acceptor AND s.second = w.second AND s.events >= w.events"
 )
+_FORGET = (
+    "DELETE FROM witness w WHERE reconciled AND uncertain = 0 AND second < :old AND NOT EXISTS (SELECT FROM chunks c "
+    "WHERE c.acceptor = w.acceptor AND c.accepted_second = w.second AND c.settled_at >= :since)"
+)
 _UNCERTAIN = (
     "INSERT INTO witness AS w (acceptor, second, events, reconciled, uncertain) "
     "SELECT s.acceptor, s.second, 0, true, s.events FROM settled s WHERE s.events > 0 "
     "ON CONFLICT (acceptor, second) DO UPDATE SET uncertain = greatest(EXCLUDED.uncertain - w.events, 0) "
     "WHERE w.uncertain <> greatest(EXCLUDED.uncertain - w.events, 0)"
 )
+# A chunk row carries the clock of a moment before its commit: an hour counts as over when that cannot matter any more.
+_OPEN_FROM = "(SELECT coalesce(max(hour) + interval '1 hour', '-infinity') FROM ledger_hours)"
+_FOLD = (
+    "INSERT INTO ledger_hours (hour, judged, duplicates, dead) "
+    "SELECT date_trunc('hour', settled_at), sum(judged), sum(duplicates), sum(dead) FROM chunks "
+    f"WHERE settled_at >= {_OPEN_FROM} AND settled_at < date_trunc('hour', now() - interval '10 minutes') "
+    "GROUP BY 1 ON CONFLICT DO NOTHING"
+)
+# What the witness still misses events of stays, or the missing ones would grow with every chunk that goes.
 _PRUNE = (
-    "WITH gone AS (DELETE FROM chunks WHERE accepted_at < :before AND NOT EXISTS "
-    "(SELECT FROM dead_letters d WHERE d.chunk_id = chunks.chunk_id) RETURNING accepted_at, judged, duplicates, dead) "
-    "INSERT INTO ledger_pruned AS kept (day, judged, duplicates, dead) "
-    "SELECT date_trunc('day', accepted_at), sum(judged), sum(duplicates), sum(dead) FROM gone GROUP BY 1 "
-    "ON CONFLICT (day) DO UPDATE SET judged = kept.judged + EXCLUDED.judged, "
-    "duplicates = kept.duplicates + EXCLUDED.duplicates, dead = kept.dead + EXCLUDED.dead"
+    f"DELETE FROM chunks c WHERE settled_at < least(:before, {_OPEN_FROM}) "
+    "AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.chunk_id = c.chunk_id) "
+    "AND NOT EXISTS (SELECT FROM witness w WHERE w.acceptor = c.acceptor AND w.second = c.accepted_second "
+    "AND NOT w.reconciled)"
 )
 
 
@@ -132,8 +135,8 @@ def _settled(connection: Connection, until: datetime) -> tuple[int, int, int]:
     row = connection.execute(
         text(
             "SELECT sum(judged), sum(duplicates), sum(dead) FROM ("
-            "SELECT judged, duplicates, dead FROM chunks WHERE accepted_at <= :until "
-            "UNION ALL SELECT judged, duplicates, dead FROM ledger_pruned) AS counted"
+            f"SELECT judged, duplicates, dead FROM chunks WHERE settled_at >= {_OPEN_FROM} AND accepted_at <= :until "
+            "UNION ALL SELECT judged, duplicates, dead FROM ledger_hours) AS counted"
         ),
         {"until": until},
     ).one()

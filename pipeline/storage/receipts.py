@@ -62,6 +62,8 @@ def _settled(connection: Connection, event: EventId) -> Receipt | None:
     if letter is not None:
         return Receipt(str(event), ReceiptState.DEAD_LETTER, accepted_at, error=letter.error)
     judge = _rerun(connection, event) if chunk["dead"] else chunk
+    if judge is None:
+        return Receipt(str(event), ReceiptState.DEAD_LETTER, accepted_at, error="it was erased without being judged")
     return Receipt(str(event), ReceiptState.JUDGED, accepted_at, rfc3339(judge["settled_at"]), judge["rule_set"])
 
 
@@ -71,7 +73,7 @@ def _chunk(connection: Connection, chunk_id: str) -> dict[str, Any] | None:
     return None if row is None else dict(row)
 
 
-def _rerun(connection: Connection, event: EventId) -> dict[str, Any]:
+def _rerun(connection: Connection, event: EventId) -> dict[str, Any] | None:
     query = "SELECT settled_at, rule_set FROM chunks WHERE chunk_id LIKE :reruns AND judged > 0"
     row = connection.execute(text(query), {"reruns": f"{event}~%"}).mappings().first()
-    return {"settled_at": None, "rule_set": None} if row is None else dict(row)
+    return None if row is None else dict(row)

@@ -4,32 +4,49 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, case, delete, func, literal, select, text
 
 from pipeline.chunk import RejectedRecord
+from pipeline.storage._copy import copy
 from pipeline.storage._models import rejections as table
+
+_COLUMNS = ("source", "index", "byte_offset", "pointer", "code", "detail", "record", "spooled", "at")
 
 
 def keep(connection: Connection, records: Sequence[RejectedRecord]) -> None:
     """Keep refused records. Keeping the same one again changes nothing."""
     if not records:
         return
-    rows = [
-        {
-            "source": record.source, "index": record.index, "byte_offset": record.byte_offset,
-            "pointer": _storable(record.pointer), "code": record.code, "detail": _storable(record.detail),
-            "record": record.record, "spooled": record.spooled, "at": datetime.now(UTC),
-        }
+    now = datetime.now(UTC)
+    rows = (
+        [
+            record.source, record.index, record.byte_offset, _storable(record.pointer), record.code,
+            _storable(record.detail), None if record.record is None else "\\x" + record.record.hex(),
+            record.spooled, now,
+        ]
         for record in records
-    ]  # fmt: skip
-    connection.execute(insert(table).on_conflict_do_nothing(), rows)
+    )  # fmt: skip
+    connection.execute(
+        text("CREATE TEMP TABLE IF NOT EXISTS rejections_in (LIKE rejections INCLUDING DEFAULTS) ON COMMIT DELETE ROWS")
+    )
+    copy(connection, "rejections_in", _COLUMNS, rows)
+    connection.execute(text("INSERT INTO rejections SELECT * FROM rejections_in ON CONFLICT DO NOTHING"))
 
 
-def page(connection: Connection, source: str, *, after: int, limit: int) -> list[RejectedRecord]:
-    """Return refused records of a source, in order, from the one behind index ``after`` on."""
+def page(
+    connection: Connection, source: str, *, after: int, limit: int, largest: int | None = None
+) -> list[RejectedRecord]:
+    """Return refused records of a source, in order, from the one behind index ``after`` on.
+
+    The bytes of records of more than ``largest`` are left out.
+    """
+    columns = [column for column in table.c if column.name != "record"]
+    fits = literal(largest is None) | (func.octet_length(table.c.record) <= (largest or 0))
     found = connection.execute(
-        select(table).where(table.c.source == source, table.c.index > after).order_by(table.c.index).limit(limit)
+        select(*columns, case((fits, table.c.record)).label("record"))
+        .where(table.c.source == source, table.c.index > after)
+        .order_by(table.c.index)
+        .limit(limit)
     )
     return [
         RejectedRecord(

@@ -37,6 +37,12 @@ class UploadStatus:
     error: str | None
     received_at: datetime
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of the upload waits any more."""
+        settled = self.judged + self.duplicates + self.dead
+        return self.state == "done" or (self.state == "failed" and settled >= self.accepted)
+
     def public(self) -> dict[str, object]:
         """Return the fields as JSON shows them."""
         return asdict(self) | {"received_at": rfc3339(self.received_at)}

@@ -135,7 +135,7 @@ def workers(redis_client: redis.Redis, engine: Engine, tmp_path: Path) -> Worker
     splitting = SplitBench(
         journal=journal, engine=engine, spool=pipe.spool, limits=pipe.record_limits, chunk_events=pipe.chunk_events,
         chunk_bytes=pipe.chunk_bytes, bulk_bytes=pipe.bulk_bytes, slice_seconds=2.0, splitter="splitter-test",
-        ring=lambda _entries, _stamp: None,
+        ring=lambda _entries, _stamp: None, acknowledged={},
     )  # fmt: skip
     return Workers(journal, bench, splitting)
 

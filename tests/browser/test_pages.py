@@ -18,6 +18,7 @@ from dashboard.app import create_app
 from dashboard.state import DashboardState
 from detection import Event, RuleSet, Scanner, Severity, load_rule_set
 from pipeline.chunk import AcceptedEvent, Chunk
+from pipeline.http import Guard, KeyRing
 from pipeline.ids import ChunkId, EventId, new_uuid
 from pipeline.settings import PipeSettings
 from pipeline.storage import transaction, verdicts
@@ -53,7 +54,9 @@ def rule_set() -> RuleSet:
 def base_url(engine: Engine, redis_client: redis.Redis, rule_set: RuleSet, tmp_path: Path) -> Iterator[str]:
     """Give the address of a running dashboard."""
     state = DashboardState(engine, redis_client, rule_set, PipeSettings(home=tmp_path), None, "http://127.0.0.1:5555/")
-    server = uvicorn.Server(uvicorn.Config(create_app(state), log_level="warning", lifespan="off"))
+    ring = KeyRing(engine, redis_client)
+    ring.refresh()
+    server = uvicorn.Server(uvicorn.Config(create_app(state, Guard(ring)), log_level="warning", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         # It accepts from now on: whoever connects before the server runs just waits.
         running = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -96,17 +99,21 @@ def page(browser: Browser) -> Iterator[Page]:
     assert wrong == []
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 390, 320])
 def test_every_page_loads_without_errors_and_fits(page: Page, base_url: str, record: Record, width: int) -> None:
     """With hostile events on them, the pages report nothing, run nothing and need no sideways scrolling."""
     event_id = record(**dict.fromkeys(("user", "agent", "tool", "prompt", "response", "session_id"), HOSTILE))
     record(prompt="W" * 100_000, user="u" * 5_000, tool="os_shell")
+    long_id = record(**dict.fromkeys(("user", "agent", "tool", "session_id"), "N" * 512))
     page.set_viewport_size({"width": width, "height": 800})
 
     for path in (
         "/",
         "/events",
+        f"/events?user={'N' * 512}&tool={'N' * 512}",
+        f"/events?{'N' * 512}=1",
         f"/events/{event_id}",
+        f"/events/{long_id}",
         "/alerts",
         "/rules",
         "/rules/keyword-shell",

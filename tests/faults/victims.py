@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+from deploy.state import start_time
 from tests.integration.deploy.running import Stack
 
 PROCESSES = (
@@ -53,14 +54,12 @@ def family_of(pid: int) -> list[int]:
 def _find(up: Stack, victim: str) -> int | None:
     name, _, is_child = victim.partition("'s ")
     running = up.home.running()
-    parents = [child.pid for child in running.children if child.name == name] if running else []
+    children = running.children if running else ()
+    # Who bears the number of a process that has ended since is somebody else, and none of ours.
+    parents = [child.pid for child in children if child.name == name and start_time(child.pid) == child.started]
     if not is_child:
-        return parents[0] if parents and _is_there(parents[0]) else None
+        return parents[0] if parents else None
     return next((child for parent in parents for child in _children(parent)), None)
-
-
-def _is_there(pid: int) -> bool:
-    return _stat(pid) is not None
 
 
 def _children(parent: int) -> list[int]:

@@ -202,12 +202,12 @@ CREATE TABLE witness (
 
 CREATE INDEX witness_open ON witness (second) WHERE NOT reconciled;
 
-CREATE TABLE ledger_pruned (
-    day TIMESTAMP WITH TIME ZONE NOT NULL,
+CREATE TABLE ledger_hours (
+    hour TIMESTAMP WITH TIME ZONE NOT NULL,
     judged BIGINT NOT NULL,
     duplicates BIGINT NOT NULL,
     dead BIGINT NOT NULL,
-    PRIMARY KEY (day)
+    PRIMARY KEY (hour)
 );
 
 CREATE TABLE api_keys (

@@ -16,7 +16,7 @@ from pipeline.chunk import AcceptedEvent, Chunk
 from pipeline.ids import ChunkId, EventId, new_uuid
 from pipeline.settings import PipeSettings
 from pipeline.storage import transaction, verdicts
-from tests.integration.dashboard.recording import Record, event
+from tests.integration.dashboard.recording import BASE, Record, event, guard_of
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def state(engine: Engine, redis_client: redis.Redis, rule_set: RuleSet, tmp_path
 @pytest.fixture
 def client(state: DashboardState) -> Iterator[TestClient]:
     """Give a client of the dashboard."""
-    with TestClient(create_app(state), base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as made:
+    with TestClient(create_app(state, guard_of(state)), base_url=BASE, raise_server_exceptions=False) as made:
         yield made
 
 

@@ -5,10 +5,20 @@ from collections.abc import Callable, Sequence
 import msgspec
 from fastapi.testclient import TestClient
 
+from dashboard.state import DashboardState
 from detection import Event
+from pipeline.http import Guard, KeyRing
 from pipeline.ids import EventId
 
+BASE = "http://127.0.0.1:8000"
 Record = Callable[..., list[EventId]]
+
+
+def guard_of(state: DashboardState) -> Guard:
+    """Make the guard of a dashboard, its keys read."""
+    ring = KeyRing(state.engine, state.redis)
+    ring.refresh()
+    return Guard(ring)
 
 
 def event(**fields: object) -> Event:

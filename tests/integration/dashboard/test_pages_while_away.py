@@ -7,8 +7,14 @@ from redis import Redis
 from dashboard.app import create_app
 from dashboard.state import DashboardState
 from pipeline.storage import make_engine
+from tests.integration.dashboard.recording import BASE, guard_of
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+
+
+def asking(lost: DashboardState, before: DashboardState) -> TestClient:
+    """Return a client of a dashboard that lost a server after it had read its keys."""
+    return TestClient(create_app(lost, guard_of(before)), base_url=BASE, raise_server_exceptions=False)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +25,7 @@ def test_without_postgresql_a_page_says_so(state: DashboardState, path: str) -> 
     away = make_engine("postgresql://nobody@127.0.0.1:1/none")
     lost = DashboardState(away, state.redis, state.rule_set, state.settings, state.public_url, state.flower_url)
 
-    answer = TestClient(create_app(lost), raise_server_exceptions=False).get(path, headers=BROWSER)
+    answer = asking(lost, state).get(path, headers=BROWSER)
 
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
@@ -33,7 +39,7 @@ def test_pages_that_can_do_without_postgresql_do(state: DashboardState, path: st
     away = make_engine("postgresql://nobody@127.0.0.1:1/none")
     lost = DashboardState(away, state.redis, state.rule_set, state.settings, state.public_url, state.flower_url)
 
-    assert TestClient(create_app(lost), raise_server_exceptions=False).get(path, headers=BROWSER).status_code == 200
+    assert asking(lost, state).get(path, headers=BROWSER).status_code == 200
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/upload", 200), ("/events", 200), ("/pipeline", 503)])
@@ -42,7 +48,7 @@ def test_without_redis_the_pages_show_what_they_can(state: DashboardState, path:
     away = Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=1)
     lost = DashboardState(state.engine, away, state.rule_set, state.settings, state.public_url, state.flower_url)
 
-    answer = TestClient(create_app(lost), raise_server_exceptions=False).get(path, headers=BROWSER)
+    answer = asking(lost, state).get(path, headers=BROWSER)
 
     assert answer.status_code == status
     assert "Redis" in answer.text or path not in {"/", "/pipeline"}
@@ -54,7 +60,7 @@ def test_without_postgresql_the_endpoints_answer_503(state: DashboardState, path
     away = make_engine("postgresql://nobody@127.0.0.1:1/none")
     lost = DashboardState(away, state.redis, state.rule_set, state.settings, state.public_url, state.flower_url)
 
-    answer = TestClient(create_app(lost), raise_server_exceptions=False).get(path)
+    answer = asking(lost, state).get(path)
 
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert "Retry-After" in answer.headers

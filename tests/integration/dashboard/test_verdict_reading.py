@@ -73,6 +73,8 @@ FILTERS = [
     ("q!=needle", {"os_shell", "calendar"}),
     ("q=100%25", {"calendar"}),
     ("q=100_", set()),
+    ("q=%C3%89T%C3%89", {"calendar"}),
+    ("q=" + "x" * 200, set()),
     ("user=&tool=&q=", {"os_shell", "calendar", "web"}),
 ]
 
@@ -82,7 +84,7 @@ def test_each_filter_includes_and_excludes(client: TestClient, record: Record, q
     """A filter keeps what fits; with an exclamation mark it keeps the rest, events without the field included."""
     record(
         {"tool": "os_shell"},
-        {"tool": "calendar", "agent": "helper", "response": "it is 100% done"},
+        {"tool": "calendar", "agent": "helper", "response": "it is 100% done, cet \u00e9t\u00e9"},
         {"tool": "web", "user": "bob", "session_id": "s1", "prompt": "a Needle in a haystack"},
     )
 
@@ -113,6 +115,7 @@ def test_times_batches_and_uploads_filter(client: TestClient, record: Record) ->
     [
         "users=alice", "limit=0", "limit=1001", "limit=x", "limit=%D9%A3", "cursor=!!", "cursor=bnVsbA",
         "from=yesterday", "outcome=bad", "min_severity=9", "upload_id=1", "batch_id=1", "cursor=WzEsIjAiLDFd",
+        "q=" + "x" * 201, "q!=" + "%C3%A9" * 201,
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused(client: TestClient, query: str) -> None:
@@ -121,6 +124,20 @@ def test_what_cannot_be_read_is_refused(client: TestClient, query: str) -> None:
 
     assert answer.status_code == 422
     assert answer.json()["detail"]
+
+
+def test_a_date_alone_is_a_whole_day(client: TestClient, record: Record) -> None:
+    """``from`` begins with its day and ``to`` ends with it, in lists, alerts and figures alike."""
+    noon = datetime.now(UTC).replace(hour=12) - timedelta(days=2)
+    for days in (-1, 0, 1):
+        record({"tool": "os_shell"}, at=noon + timedelta(days=days))
+    day = noon.date()
+
+    assert len(ids(client, f"from={day}&to={day}")) == 1
+    assert len(ids(client, f"to={day}")) == len(ids(client, f"from={day}")) == 2
+    assert ids(client, f"from={day}T00:00:00Z&to={day}T00:00:00Z") == []
+    assert client.get(f"/api/stats?from={day}&to={day}").json()["judged"] == 1
+    assert client.get("/api/alerts?from=0001-01-01&to=0001-01-01").json()["items"] == []
 
 
 @pytest.mark.parametrize(

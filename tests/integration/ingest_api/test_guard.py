@@ -257,3 +257,31 @@ def test_an_origin_that_is_no_address_is_a_foreign_one(door: TestClient) -> None
     """
     for origin in ("http://[", "null", "file://", "http://127.0.0.1:1@evil"):
         assert problem(post(door, raw(), Origin=origin), 403)["title"] == "The request comes from another web page"
+
+
+def test_beyond_loopback_the_door_stays_closed_when_the_last_key_goes(
+    open_door: OpenDoor, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where strangers can reach us, revoking the last key opens nothing, whatever host a request names.
+    """
+    monkeypatch.setenv("SENTINEL_HOST", "0.0.0.0")
+    key = _key(engine, "ingest")
+    door = open_door()
+    assert post(door, raw(), **_bearer(key)).status_code == 202
+    with transaction(engine) as connection:
+        assert keys.revoke(connection, key.split("_")[1])
+
+    eventually(lambda: post(door, raw(), **_bearer(key)).status_code == 401)
+    problem(post(door, raw(), Host="localhost"), 401)
+
+
+def test_a_post_of_mostly_refused_records_travels_in_bulk(door: TestClient, redis_client: redis.Redis) -> None:
+    """
+    Many refused records take time to write down, and live events must not wait for it.
+    """
+    answer = post(door, b"[" + raw() + b", 1" * 501 + b"]")
+
+    assert answer.status_code == 202
+    assert redis_client.zcard("sentinel:open:bulk") == 1
+    assert redis_client.zcard("sentinel:open:realtime") == 0

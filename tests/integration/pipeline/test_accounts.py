@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 
 from pipeline.errors import StorageUnavailable
 from pipeline.ids import EventId
-from pipeline.journal import Journal
-from pipeline.storage import ledger, partitions, receipts, transaction
+from pipeline.journal import Journal, Lane
+from pipeline.storage import erasure, ledger, partitions, receipts, transaction
 from tests.integration.pipeline.bench import accepted, event, make_bench, one, rows
 from workers import detect, upkeep
 from workers.detect import Ending
@@ -35,6 +35,7 @@ def _aged(redis: Redis, chunk_id: str, seconds: int) -> int:
     """Move a chunk's acceptance into the past, as if it had been waiting. Returns the second it is in then."""
     stamp = int(redis.hget(f"sentinel:entry:{chunk_id}", "at") or 0) - seconds * 1_000_000
     redis.hset(f"sentinel:entry:{chunk_id}", "at", stamp)
+    redis.zadd("sentinel:open:realtime", {chunk_id: stamp})
     return stamp // 1_000_000
 
 
@@ -47,8 +48,11 @@ def test_a_chunk_that_vanishes_from_the_journal_is_a_deficit(engine: Engine, red
     assert ledger.read(engine, journal).deficit == 0
 
     redis_client.delete(f"sentinel:entry:{chunk_id}")
+    assert journal.due(Lane.REALTIME, "9" * 17, limit=10)[1] == []
 
     assert ledger.read(engine, journal).deficit == 3
+    assert journal.in_flight() == 0
+    assert journal.waiting_bytes(Lane.REALTIME) == 0
 
 
 def test_the_witness_sees_what_a_redis_that_lost_its_tail_does_not(engine: Engine, redis_client: Redis) -> None:
@@ -174,6 +178,9 @@ def test_retention_drops_content_and_keeps_the_accounts(engine: Engine, redis_cl
     _aged(redis_client, chunk_id, 40 * 86_400)
     detect.run(chunk_id, bench)
     assert one(engine, "SELECT count(*) FROM events") == 2
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE chunks SET settled_at = now() - interval '40 days'"))
+    upkeep.reconcile(engine, bench.journal)
 
     upkeep.retain(engine, tmp_path, bench.journal, days=30)
 
@@ -195,7 +202,7 @@ def test_folding_tallies_changes_no_sum(engine: Engine, redis_client: Redis) -> 
     query = "SELECT dimension, value, sum(events), sum(flagged) FROM tallies GROUP BY 1, 2 ORDER BY 1, 2"
     before, count = rows(engine, query), one(engine, "SELECT count(*) FROM tallies")
 
-    upkeep.reconcile(engine)
+    upkeep.tidy(engine)
 
     assert rows(engine, query) == before
     assert one(engine, "SELECT count(*) FROM tallies") < count
@@ -221,7 +228,7 @@ def test_a_receipt_outlives_the_event(engine: Engine, redis_client: Redis) -> No
     assert receipts.find(engine, bench.journal, EventId.parse(f"{chunk_id}.1")) is None
 
 
-@pytest.mark.parametrize("code", ["53100", "57P01", "40001", "08006", "55P03"])
+@pytest.mark.parametrize("code", ["53100", "57P01", "40001", "08006", "55P03", "25006", "58030"])
 def test_an_outage_reported_by_the_server_is_no_fault_of_the_chunk(
     engine: Engine, redis_client: Redis, code: str
 ) -> None:
@@ -248,3 +255,76 @@ def test_an_outage_reported_by_the_server_is_no_fault_of_the_chunk(
 
     assert outcomes == {Ending.POSTPONED}
     assert detect.run(chunk_id, bench) is Ending.JUDGED
+
+
+def test_an_hour_that_is_over_is_summed_up_once(engine: Engine, redis_client: Redis) -> None:
+    """
+    Folding hours changes no figure of the ledger, however often it is done, and chunks settled later still count.
+    """
+    bench = make_bench(redis_client, engine)
+    first = accepted(bench.journal, event(), event())
+    detect.run(first, bench)
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE chunks SET settled_at = now() - interval '3 hours'"))
+    for _ in range(2):
+        upkeep.reconcile(engine, bench.journal)
+        second = accepted(bench.journal, event(), flush=10 + _)
+        detect.run(second, bench)
+
+    found = ledger.read(engine, bench.journal)
+
+    assert one(engine, "SELECT count(*) FROM ledger_hours") == 1
+    assert (found.accepted, found.judged, found.deficit, found.surplus) == (4, 4, 0, 0)
+
+
+def test_the_receipt_of_an_erased_dead_letter_does_not_claim_that_it_was_judged(
+    engine: Engine, redis_client: Redis
+) -> None:
+    """
+    What nobody looked at stays what nobody looked at.
+    """
+    bench = make_bench(redis_client, engine, fails_on=lambda _: True)
+    event_id = EventId.parse(f"{accepted(bench.journal, event())}.0")
+    for _ in range(4):
+        detect.run(event_id.chunk.hex, bench)
+    with transaction(engine) as connection:
+        assert erasure.erase_event(connection, event_id, actor="tester")
+
+    found = receipts.find(engine, bench.journal, event_id)
+
+    assert found is not None
+    assert (found.state, found.judged_at) == ("dead_letter", None)
+    assert "erased" in str(found.error)
+
+
+def test_content_of_dead_letters_goes_with_retention(engine: Engine, redis_client: Redis, tmp_path: Path) -> None:
+    """
+    A dead letter older than the retention is gone, and still counted.
+    """
+    bench = make_bench(redis_client, engine, fails_on=lambda _: True)
+    chunk_id = accepted(bench.journal, event())
+    for _ in range(4):
+        detect.run(chunk_id, bench)
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE dead_letters SET dead_at = now() - interval '40 days'"))
+
+    upkeep.retain(engine, tmp_path, bench.journal, days=30)
+
+    assert one(engine, "SELECT count(*) FROM dead_letters") == 0
+    assert ledger.read(engine, bench.journal).dead == 1
+
+
+def test_a_backlog_older_than_a_day_does_not_become_uncertain(engine: Engine, redis_client: Redis) -> None:
+    """
+    A cell that is settled long after it was witnessed stays reconciled, however often the comparison runs.
+    """
+    bench = make_bench(redis_client, engine)
+    chunk_id = accepted(bench.journal, event(), acceptor="api-1")
+    second = _aged(redis_client, chunk_id, 2 * 86_400)
+    _told(engine, "api-1", {second: 1})
+    detect.run(chunk_id, bench)
+
+    for _ in range(3):
+        _reconciled(engine)
+
+    assert ledger.read(engine, bench.journal).uncertain == 0

@@ -246,6 +246,26 @@ def test_a_chunk_that_kills_every_worker_becomes_dead_letters(engine: Engine, re
     assert one(engine, "SELECT count(*) FROM dead_letters") == 1
 
 
+def test_a_chunk_that_kills_its_undertakers_is_buried_whole(engine: Engine, redis_client: Redis) -> None:
+    """
+    When burying its events one by one is killed too, again and again, the chunk still ends: as one dead letter.
+    """
+    chunk_id = accepted(Journal(redis_client), event("poison"), event())
+    for _ in range(3):
+        with pytest.raises(Killed):
+            detect.run(chunk_id, make_bench(redis_client, engine, fuse=Fuse(at=2), lease_seconds=_EXPIRED))
+    for _ in range(2):
+        fuse = Fuse(at=2)
+        with kills(engine, fuse):
+            detect.run(chunk_id, make_bench(redis_client, engine, fuse=fuse, lease_seconds=_EXPIRED))
+        assert fuse.steps[-1] == "before commit"
+
+    bench = make_bench(redis_client, engine)
+    assert detect.run(chunk_id, bench) is Ending.DEAD
+    assert rows(engine, "SELECT event_id, events FROM dead_letters") == [(f"{chunk_id}.*", 2)]
+    assert _balanced(engine, bench.journal).dead == 2
+
+
 def test_a_chunk_that_cannot_be_decoded_is_one_dead_letter_for_all_its_events(
     engine: Engine, redis_client: Redis
 ) -> None:

@@ -49,7 +49,7 @@ def _bench(
     limits = RecordLimits(max_bytes=10_000, max_depth=32, max_name=512)
     return SplitBench(
         journal=journal, engine=engine, spool=folder, limits=limits, chunk_events=5, chunk_bytes=100_000,
-        bulk_bytes=10_000_000, slice_seconds=slice_seconds, splitter="splitter", ring=ring,
+        bulk_bytes=10_000_000, slice_seconds=slice_seconds, splitter="splitter", ring=ring, acknowledged={},
     )  # fmt: skip
 
 

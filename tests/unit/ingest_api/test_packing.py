@@ -172,3 +172,15 @@ def test_an_event_larger_than_a_chunk_travels_alone() -> None:
     packed = _pack([_post(0, [10, 5000, 10])], SIZES)
 
     assert [len(chunk.events) for chunk in packed.chunks] == [1, 1, 1]
+
+
+def test_refused_records_count_like_events() -> None:
+    """
+    A post of one event and thousands of refused records shares its chunk with nobody, and its bytes count.
+    """
+    crowded = _post(1, [10], refused=9999)
+    crowded.refused, crowded.refused_bytes = 9999, 900_000
+    packed = _pack([_post(0, [10]), crowded, _post(2, [10])], SIZES)
+
+    assert crowded.size == 900_010
+    assert [len(chunk.rejections) for chunk in packed.chunks] == [0, 9999, 0]

@@ -1,0 +1,21 @@
+"""What is kept beside the partitions, and goes by age: dead letters, notifications, uploads, old audit notes."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete
+
+from pipeline.storage._models import audit, dead_letters, notifications, uploads
+
+
+def forget(connection: Connection, *, before: datetime) -> None:
+    """Delete what is older than an instant.
+
+    A dead letter is content like an event: once it is that old nobody can run it again. The ledger goes on counting it.
+    """
+    for table, column in (
+        (dead_letters, dead_letters.c.dead_at),
+        (notifications, notifications.c.at),
+        (uploads, uploads.c.received_at),
+        (audit, audit.c.at),
+    ):
+        connection.execute(delete(table).where(column < before))
