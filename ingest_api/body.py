@@ -1,15 +1,16 @@
 """Reading a request's body within its limits, whatever its headers claim."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from email.message import Message
 
 from starlette.requests import ClientDisconnect, Request
 
 from pipeline.http import Problem
 
-
-# Many clients read the answer only when they have sent everything: so much of a body that is too large is read, and
-# thrown away, before it is answered.
 _PATIENCE = 4
+_PATIENCE_SECONDS = 1.0
 
 
 def require_json(request: Request) -> None:
@@ -53,20 +54,31 @@ async def read(request: Request, *, most: int, limit: str) -> bytes:
         Problem: 413, naming ``limit``, when more than ``most`` bytes are announced or sent; 400 when the connection
             ends before the body does.
     """
-    fits, parts, total = declared_length(request) <= most, [], 0
+    announced = declared_length(request)
+    if announced > most * _PATIENCE:
+        raise too_large(most, limit)
+    parts, total = [], 0
+    stream = request.stream()
     try:
-        async for part in request.stream():
+        async for part in stream:
             total += len(part)
-            fits = fits and total <= most
-            if fits:
-                parts.append(part)
-            elif total > most * _PATIENCE:
-                break
+            if max(total, announced) > most:
+                await _let_finish(stream, most * _PATIENCE - total)
+                raise too_large(most, limit)
+            parts.append(part)
     except ClientDisconnect:
         raise Problem(400, "The body was cut off", "The connection ended before the body did.") from None
-    if not fits:
-        raise too_large(most, limit)
     return b"".join(parts)
+
+
+async def _let_finish(stream: AsyncIterator[bytes], most: int) -> None:
+    """Read on and throw away, for a moment, since many clients read the answer only when they have sent everything."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            async for part in stream:
+                most -= len(part)
+                if most < 0:
+                    return
 
 
 def too_large(most: int, limit: str) -> Problem:

@@ -223,6 +223,43 @@ def test_an_upload_shows_its_progress_and_where_its_events_are(
     assert f"/uploads/{upload}" in client.get("/upload", headers=BROWSER).text
 
 
+@pytest.mark.parametrize(("rejected", "said"), [(1, "1 record was rejected."), (2, "2 records were rejected.")])
+def test_rejected_records_are_counted_in_words(client: TestClient, engine: Engine, rejected: int, said: str) -> None:
+    """One record is told of in the singular."""
+    upload = uuid4()
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO uploads (upload_id, file_name, state, bytes_total, bytes_read, accepted, rejected, "
+                "received_at) VALUES (:id, 'a.json', 'analyzing', 9, 9, 0, :rejected, now())"
+            ),
+            {"id": upload, "rejected": rejected},
+        )
+
+    assert said in shown_text(client.get(f"/uploads/{upload}", headers=BROWSER).text)
+
+
+def test_a_surplus_is_shown_in_the_ledger(client: TestClient, engine: Engine) -> None:
+    """The line is there when something was settled that nobody accepted, and only then."""
+    assert "surplus" not in client.get("/pipeline", headers=BROWSER).text
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO chunks (chunk_id, state, lane, accepted_at, settled_at, events, judged, acceptor, "
+                "accepted_second) VALUES ('forged', 'settled', 'realtime', now() - interval '1 minute', now(), 4, 4, "
+                "'nobody', 1)"
+            )
+        )
+
+    assert "surplus 4 : settled, and never counted" in shown_text(client.get("/pipeline", headers=BROWSER).text)
+
+
+@pytest.mark.parametrize(("flag", "full"), [("", True), ("1", True), ("0", False), ("no", False), ("Off", False)])
+def test_a_flag_says_no_in_any_usual_word(client: TestClient, flag: str, *, full: bool) -> None:
+    """Without workers the journal alone is ready, and the whole is not."""
+    assert client.get(f"/readyz?full={flag}").status_code == (503 if full else 200)
+
+
 def test_dead_letters_can_be_run_again_from_the_pipeline_page(client: TestClient, engine: Engine) -> None:
     """Each shows its error and a button that posts."""
     event_id = "a" * 32 + ".7"

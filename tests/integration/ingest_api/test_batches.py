@@ -2,24 +2,31 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
+from detection import Scanner, Severity, load_rule_set
 from pipeline.chunk import decode
-from pipeline.ids import new_uuid
-from pipeline.storage import rejections, transaction
+from pipeline.ids import ChunkId, new_uuid
+from pipeline.storage import transaction, verdicts
 from tests.integration.ingest_api.events import event, post, problem, raw
 
+NOW = datetime.now(UTC)
 Journaled = Callable[[], dict[str, dict[str, Any]]]
 
 
-def _keep(engine: Engine, journaled: Journaled) -> None:
+def _judge(engine: Engine, journaled: Journaled) -> None:
+    rules = load_rule_set()
+    scanner = Scanner(rules)
     with transaction(engine) as connection:
-        for entry in journaled().values():
-            rejections.keep(connection, decode(entry["body"]).rejections)
+        for entry_id, entry in journaled().items():
+            chunk, origin = decode(entry["body"]), verdicts.Origin(ChunkId.parse(entry_id), "realtime", NOW, "test")
+            judged = [scanner.scan(accepted.event) for accepted in chunk.events]
+            verdicts.record(connection, origin, chunk, judged, rule_set=rules.version, send_from=Severity.LOW)
 
 
 @pytest.mark.usefixtures("engine")
@@ -67,7 +74,7 @@ def test_refused_records_of_a_batch_are_listed(door: TestClient, engine: Engine,
     Once a worker kept them, a batch's refused records are shown with reason and content, page by page.
     """
     receipt = post(door, json.dumps([event(), {"a": 1}, None, event(prompt="\ud83d", user=5)]).encode()).json()
-    _keep(engine, journaled)
+    _judge(engine, journaled)
     first = door.get(receipt["rejections_url"], params={"limit": 2})
     rest = door.get(first.headers["link"].split(">")[0].removeprefix("<"))
 
@@ -79,29 +86,58 @@ def test_refused_records_of_a_batch_are_listed(door: TestClient, engine: Engine,
     assert "link" not in rest.headers
 
 
+@pytest.mark.parametrize("body", [[event()], [event(), {"a": 1}]], ids=["none_refused", "one_refused"])
+@pytest.mark.usefixtures("engine")
+def test_before_a_batch_is_judged_nothing_is_said_of_refused_records(door: TestClient, body: list[object]) -> None:
+    """
+    An empty list would be a false one until the refused records are written down.
+    """
+    url = post(door, json.dumps(body).encode()).json()["status_url"]
+
+    for end in ("/rejections", "/rejected.json"):
+        answer = door.get(url + end)
+        assert problem(answer, 409)["title"] == "Not judged yet"
+        assert answer.headers["retry-after"] == "1"
+
+
+def test_broken_utf_8_comes_back_byte_by_byte(door: TestClient, engine: Engine, journaled: Journaled) -> None:
+    """
+    The file holds what was sent, so that nothing is lost; the list shows it as text that can be read.
+    """
+    broken = raw(user="caf?").replace(b"caf?", b"caf\xe9")
+    url = post(door, b"[" + raw() + b"," + broken + b"]").json()["status_url"]
+    _judge(engine, journaled)
+
+    assert door.get(f"{url}/rejected.json").content == b"[\n" + broken + b"\n]\n"
+    (found,) = door.get(f"{url}/rejections").json()
+    assert (found["code"], found["record"]) == ("invalid_utf8", broken.decode(errors="replace"))
+
+
 def test_refused_records_come_back_as_a_file(door: TestClient, engine: Engine, journaled: Journaled) -> None:
     """
     The refused records alone are an array that can be corrected and sent again.
     """
     receipt = post(door, json.dumps([event(), {"a": "é"}, event(), [1]]).encode()).json()
-    _keep(engine, journaled)
+    _judge(engine, journaled)
     answer = door.get(f"{receipt['status_url']}/rejected.json")
 
     assert answer.json() == [{"a": "é"}, [1]]
     assert 'filename="rejected.json"' in answer.headers["content-disposition"]
 
 
-@pytest.mark.usefixtures("engine")
-def test_a_batch_without_refused_records_has_an_empty_list(door: TestClient) -> None:
+def test_a_batch_without_refused_records_has_an_empty_list(
+    door: TestClient, engine: Engine, journaled: Journaled
+) -> None:
     """
     Nothing refused is an empty array, in both forms.
     """
     url = post(door, raw()).json()["status_url"]
+    _judge(engine, journaled)
 
     assert [] == door.get(f"{url}/rejections").json() == door.get(f"{url}/rejected.json").json()
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=-2"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "after=-2"])
 @pytest.mark.usefixtures("engine")
 def test_unusable_pages_are_refused(door: TestClient, query: str) -> None:
     """
