@@ -10,10 +10,10 @@ from dashboard.errors import ReadRoute
 from dashboard.filters import Filter, Filters, read_filters, refuse_unknown
 from dashboard.ranges import PRESETS, TimeRange, read_range
 from dashboard.state import DashboardState
-from pipeline.journal import Journal
 from pipeline.errors import JournalUnavailable
 from pipeline.http import Problem
 from pipeline.ids import EventId, parse_uuid
+from pipeline.journal import Journal
 from pipeline.storage import alert_reading, reading, stats
 from pipeline.storage.reading import Place, StoredVerdict
 from pipeline.storage.selecting import Term

@@ -10,8 +10,8 @@ from pipeline.storage import keys, make_engine, transaction
 
 _NO_SUCH_KEY = 1
 _LAST = (
-    "That was the last key in use. At another address than loopback nobody is let in until `sentinel keys create NAME` "
-    "has made a new one; on loopback requests may be answered without a key."
+    "That was the last key in use. On a loopback address, or with SENTINEL_TRUST_NETWORK=1, requests may be answered "
+    "without a key; elsewhere nobody is let in until `sentinel keys create NAME` has made a new one."
 )
 
 

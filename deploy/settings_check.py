@@ -118,9 +118,7 @@ def _postgres_fault(url: str) -> str | None:
         parts = parse_dsn(url)
     except ProgrammingError:
         return "it cannot be read"
-    if not parts.get("port", "1").isdecimal():
-        return "its host or port cannot be read"
-    return None if parts.get("dbname") else "it names no database"
+    return None if parts.get("port", "1").isdecimal() else "its host or port cannot be read"
 
 
 def _web_fault(url: str) -> str | None:

@@ -39,6 +39,8 @@ class Pressure:
     def stop(self) -> None:
         """Stop watching."""
         self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
 
     @property
     def is_high(self) -> bool:

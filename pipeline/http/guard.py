@@ -54,6 +54,8 @@ class KeyRing:
     def stop(self) -> None:
         """Stop reading."""
         self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
 
     def refresh(self) -> None:
         """Read the keys now; what is known stays when PostgreSQL is away."""

@@ -1,5 +1,7 @@
 """What cannot be done, told on a page: filters that mean nothing, and files that a browser's own form sent."""
 
+import html
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from starlette.requests import Request
 from dashboard.errors import error_page
 from deploy.asgi import create_app
 from pipeline.http import Problem
-from tests.integration.dashboard.recording import BASE
+from tests.integration.dashboard.recording import BASE, Record
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 EVENT = b'{"timestamp": "2024-01-15T14:30:00Z"}'
@@ -87,6 +89,20 @@ def test_a_link_to_json_stays_json_for_a_browser(whole: TestClient) -> None:
     answer = whole.get("/api/uploads/1", headers=BROWSER)
 
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_every_link_of_the_pages_leads_somewhere(whole: TestClient, record: Record) -> None:
+    """No link carries a parameter that the page behind it does not know."""
+    (event_id,) = record({"tool": "os_shell", "session_id": "s"})
+    record({"session_id": "s"})
+    paths = ["/", "/?range=7d&show=all", "/docs", "/events?user=alice&tool!=x", f"/events/{event_id}"]
+    links = set()
+    for path in (*paths, "/alerts?user=alice", "/rules", "/rules/keyword-sudo", "/pipeline", "/upload"):
+        page = html.unescape(whole.get(path, headers=BROWSER).text)
+        links |= set(re.findall(r'href="(/(?!static/)[^"#]*)', page))
+
+    assert len(links) > len(paths)
+    assert [(link, found) for link in links if (found := whole.get(link, headers=BROWSER).status_code) != 200] == []
 
 
 @pytest.mark.parametrize(("method", "asks_again"), [("GET", True), ("POST", False)])

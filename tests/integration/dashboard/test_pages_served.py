@@ -254,12 +254,6 @@ def test_a_surplus_is_shown_in_the_ledger(client: TestClient, engine: Engine) ->
     assert "surplus 4 : settled, and never counted" in shown_text(client.get("/pipeline", headers=BROWSER).text)
 
 
-@pytest.mark.parametrize(("flag", "full"), [("", True), ("1", True), ("0", False), ("no", False), ("Off", False)])
-def test_a_flag_says_no_in_any_usual_word(client: TestClient, flag: str, *, full: bool) -> None:
-    """Without workers the journal alone is ready, and the whole is not."""
-    assert client.get(f"/readyz?full={flag}").status_code == (503 if full else 200)
-
-
 def test_dead_letters_can_be_run_again_from_the_pipeline_page(client: TestClient, engine: Engine) -> None:
     """Each shows its error and a button that posts."""
     event_id = "a" * 32 + ".7"

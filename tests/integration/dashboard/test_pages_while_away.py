@@ -64,3 +64,9 @@ def test_without_postgresql_the_endpoints_answer_503(state: DashboardState, path
 
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert "Retry-After" in answer.headers
+
+
+@pytest.mark.parametrize(("flag", "full"), [("", True), ("1", True), ("0", False), ("no", False), ("Off", False)])
+def test_a_flag_says_no_in_any_usual_word(client: TestClient, flag: str, *, full: bool) -> None:
+    """Without workers the journal alone is ready, and the whole is not."""
+    assert client.get(f"/readyz?full={flag}").status_code == (503 if full else 200)

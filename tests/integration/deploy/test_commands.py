@@ -73,6 +73,40 @@ def test_send_refuses_what_is_not_json(up: Stack, tmp_path: Path, content: str) 
     assert str(source) in sent.stderr
 
 
+def test_send_names_broken_lines_and_sends_the_rest(up: Stack, tmp_path: Path) -> None:
+    """A broken line is named by its number in the file, blank ones counted; the rest is sent, and the status is 3."""
+    source = tmp_path / "events.ndjson"
+    whole = json.dumps(EVENT).encode()
+    lines = [b"", whole, b'{"user": ', whole, b'{"user": "\xff"}', b'{"user": "bob"}', whole]
+    source.write_bytes(b"\n".join(lines))
+    sent = up.command("send", str(source))
+
+    assert sent.returncode == 3
+    assert "line 3: this is not JSON" in sent.stderr
+    assert "line 5: this is not JSON" in sent.stderr
+    assert "line 6: /" in sent.stderr
+    assert "3 accepted, 3 rejected" in sent.stdout
+
+
+def test_send_names_a_broken_first_line(up: Stack, tmp_path: Path) -> None:
+    """A broken first line is named as one, and does not keep the other lines from being sent."""
+    source = tmp_path / "events.ndjson"
+    source.write_text(f'{{"user": \n{json.dumps(EVENT)}\n{json.dumps(EVENT)}\n')
+    sent = up.command("send", str(source))
+
+    assert sent.returncode == 3
+    assert "line 1: this is not JSON" in sent.stderr
+    assert "2 accepted, 1 rejected" in sent.stdout
+
+
+def test_send_takes_a_byte_order_mark(up: Stack, tmp_path: Path) -> None:
+    """Lines after a byte order mark are sent like others."""
+    source = tmp_path / "events.ndjson"
+    source.write_text(f"{json.dumps(EVENT)}\n{json.dumps(EVENT)}\n", encoding="utf-8-sig")
+
+    assert "2 accepted, 0 rejected" in up.command("send", str(source)).stdout
+
+
 def test_upload_is_watched_to_its_end(up: Stack, tmp_path: Path) -> None:
     """An uploaded file is followed until its events are judged; a rejected record is shown, and the status is 3."""
     source = tmp_path / "events.json"
@@ -95,7 +129,7 @@ def test_upload_of_another_kind_of_file_fails_with_the_reason(up: Stack, tmp_pat
 
 
 def test_a_key_closes_the_door_and_opens_it(up: Stack, tmp_path: Path) -> None:
-    """Once a key exists, sending needs one; a revoked one opens nothing, and with none left the door is open again."""
+    """Once a key exists, sending needs one; a revoked one is shown no more, and whoever revokes the last is warned."""
     source = tmp_path / "event.json"
     source.write_text(json.dumps(EVENT))
     created = up.command("keys", "create", "laptop", "--scope", "ingest")
@@ -108,8 +142,28 @@ def test_a_key_closes_the_door_and_opens_it(up: Stack, tmp_path: Path) -> None:
         revoked = up.command("keys", "revoke", key_id)
 
     assert revoked.returncode == 0
+    assert "last key in use" in revoked.stderr
     assert key not in up.command("keys", "list").stdout
     assert up.command("keys", "revoke", key_id).returncode == 1
+
+
+def test_a_key_that_is_not_the_last_one_is_revoked_without_a_warning(up: Stack) -> None:
+    """Only the last key in use is worth a warning."""
+    keys = [up.command("keys", "create", name).stdout for name in ("first", "second")]
+    first, second = (key.split("_")[1] for key in keys)
+
+    assert "last key" not in up.command("keys", "revoke", first).stderr
+    assert "last key" in up.command("keys", "revoke", second).stderr
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_key_needs_a_name(up: Stack, name: str) -> None:
+    """A key without a name is not made."""
+    refused = up.command("keys", "create", name)
+
+    assert refused.returncode == 2
+    assert "needs a name" in refused.stderr
+    assert refused.stdout == ""
 
 
 def test_a_scope_that_does_not_exist_is_refused(up: Stack) -> None:

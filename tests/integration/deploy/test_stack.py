@@ -4,6 +4,7 @@ import base64
 import http.client
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,6 +143,20 @@ def test_another_stack_on_external_servers_runs_beside_it(
     eventually(up.is_ready)
 
 
+def test_bad_requests_do_not_reach_the_terminal(up: Stack) -> None:
+    """What is no HTTP, and a WebSocket that nobody offers, are noted in the API's log and not on the terminal."""
+    upgrade = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    noted = ("Unsupported upgrade request.", "No supported WebSocket library", "Invalid HTTP request received.")
+    for request in (upgrade, b"\x16\x03\x01 nonsense\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", up.port), timeout=10) as connection:
+            connection.sendall(request)
+            assert connection.recv(1000)
+    log = up.home.logs / "api.log"
+    eventually(lambda: all(words in log.read_text(encoding="utf-8") for words in noted))
+
+    assert not any(words in up.said() for words in noted)
+
+
 def test_a_taken_port_is_named_with_its_setting(up: Stack, tmp_path: Path) -> None:
     """A start on a port in use ends at once, and says which setting to change."""
     other = Stack(tmp_path / "other", SENTINEL_PORT=str(up.port))
@@ -154,7 +169,7 @@ def test_a_taken_port_is_named_with_its_setting(up: Stack, tmp_path: Path) -> No
 
 def test_an_address_that_others_reach_needs_a_key_first(tmp_path: Path) -> None:
     """A start on every address without an API key is refused, with what to set; nothing is left running."""
-    other = Stack(tmp_path / "open", SENTINEL_HOST="0.0.0.0")  # noqa: S104 - what is refused
+    other = Stack(tmp_path / "open", SENTINEL_HOST="0.0.0.0")
     refused = other.command("up")
 
     assert refused.returncode == 78

@@ -100,19 +100,6 @@ def test_before_a_batch_is_judged_nothing_is_said_of_refused_records(door: TestC
         assert answer.headers["retry-after"] == "1"
 
 
-def test_broken_utf_8_comes_back_byte_by_byte(door: TestClient, engine: Engine, journaled: Journaled) -> None:
-    """
-    The file holds what was sent, so that nothing is lost; the list shows it as text that can be read.
-    """
-    broken = raw(user="caf?").replace(b"caf?", b"caf\xe9")
-    url = post(door, b"[" + raw() + b"," + broken + b"]").json()["status_url"]
-    _judge(engine, journaled)
-
-    assert door.get(f"{url}/rejected.json").content == b"[\n" + broken + b"\n]\n"
-    (found,) = door.get(f"{url}/rejections").json()
-    assert (found["code"], found["record"]) == ("invalid_utf8", broken.decode(errors="replace"))
-
-
 def test_refused_records_come_back_as_a_file(door: TestClient, engine: Engine, journaled: Journaled) -> None:
     """
     The refused records alone are an array that can be corrected and sent again.
