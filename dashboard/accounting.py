@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from dashboard.state import DashboardState
 from pipeline.chunk import decode_event
 from pipeline.http import Problem
+from pipeline.http.problems import prefers_page
 from pipeline.ids import ChunkId, EventId, InvalidId, parse_uuid
 from pipeline.journal import Journal
 from pipeline.queue import make_celery
@@ -85,7 +86,7 @@ def _add_dead_letters(router: APIRouter, state: DashboardState, journal: Journal
         chunk_id = rerun(EventId.parse(event_id), journal=journal, engine=state.engine, celery=celery)
         if chunk_id is None:
             raise Problem(404, "Not found", "There is no dead letter of this id that can be run again.")
-        if "text/html" in request.headers.get("accept", ""):
+        if prefers_page(request):
             return RedirectResponse("/pipeline", status_code=303)
         return JSONResponse({"event_id": event_id, "receipt_url": f"/api/receipts/{event_id}"}, 202)
 

@@ -12,7 +12,7 @@ from alerting.settings import AlertSettings
     [
         ({}, "http://127.0.0.1:8000"),
         ({"host": "192.0.2.7", "port": 9000}, "http://192.0.2.7:9000"),
-        ({"host": "0.0.0.0"}, "http://127.0.0.1:8000"),  # noqa: S104 - only read
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:8000"),
         ({"host": "::1"}, "http://[::1]:8000"),
         ({"public_url": "https://sentinel.test/base/", "host": "::1"}, "https://sentinel.test/base"),
     ],
