@@ -80,6 +80,7 @@ class Reporter:
     def __init__(self, acceptor: Acceptor, engine: Engine) -> None:
         """Report what ``acceptor`` acknowledges."""
         self._acceptor, self._engine = acceptor, engine
+        self._told: dict[int, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
 
@@ -95,14 +96,16 @@ class Reporter:
     def report(self) -> None:
         """Report now."""
         acknowledged = self._acceptor.take_acknowledged()
-        if not acknowledged:
+        news = {second: count for second, count in acknowledged.items() if self._told.get(second) != count}
+        if not news:
             return
         try:
             with transaction(self._engine) as connection:
-                ledger.witness(connection, self._acceptor.acceptor, acknowledged)
+                ledger.witness(connection, self._acceptor.acceptor, news)
         except StorageUnavailable as error:
             structlog.get_logger().warning("witness_deferred", seconds=len(acknowledged), error=str(error))
             return
+        self._told = acknowledged
         self._acceptor.forget_acknowledged(acknowledged)
 
     def _watch(self) -> None:

@@ -56,11 +56,11 @@ def open_door(
         connection.execute(text("DELETE FROM api_keys"))  # or the door that stays open would ask for one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def default_door(
     redis_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[TestClient, Path]]:
-    """Give a door with the default settings that stays open for the whole run, and its data folder."""
+    """Give a door with the default settings that stays open for a whole module, and its data folder."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"REDIS_URL": redis_url, "DATABASE_URL": database_url, "HOME": str(home)}.items():
