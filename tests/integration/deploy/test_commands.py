@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.integration.deploy.running import Stack, stack
+from tests.integration.deploy.running import Stack, eventually, stack
 
 EVENT = {
     "timestamp": "2024-01-15T14:30:00Z", "user": "alice", "agent": "ChatBot", "tool": "web_search",
@@ -16,10 +16,17 @@ EVENT = {
 
 
 @pytest.fixture(scope="module")
-def up() -> Iterator[Stack]:
+def one_stack() -> Iterator[Stack]:
     """Give a running stack."""
     with servers.temporary_folder() as folder, stack(folder / "data") as running:
         yield running
+
+
+@pytest.fixture
+def up(one_stack: Stack) -> Stack:
+    """Give the running stack, once it has heard that the keys of an earlier test are gone."""
+    eventually(lambda: one_stack.get("/api/limits")[0] == 200, within=20)
+    return one_stack
 
 
 @pytest.mark.parametrize(
