@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -13,7 +12,7 @@ import structlog
 from sqlalchemy import Engine
 
 from pipeline.chunk import AcceptedEvent, Chunk, RejectedRecord, encode
-from pipeline.errors import JournalFull, QueueUnavailable, StorageUnavailable
+from pipeline.errors import JournalFull, JournalUnavailable, QueueUnavailable, StorageUnavailable
 from pipeline.ids import upload_chunk
 from pipeline.journal import UPLOAD, Journal, Lane, Leased, NewChunk, Slice
 from pipeline.records import NotJson, RecordLimits, RejectedRecordError, mend_surrogates, to_event
@@ -65,7 +64,7 @@ def run(entry_id: str, bench: SplitBench) -> None:
         return
     try:
         finished = _slice(leased, bench)
-    except (StorageUnavailable, JournalFull) as error:
+    except (StorageUnavailable, JournalFull, JournalUnavailable) as error:
         structlog.get_logger().warning("split_postponed", upload=entry_id, error=str(error))
         bench.journal.postpone(leased)
         return
@@ -94,8 +93,7 @@ def _journal_parts(leased: Leased, bench: SplitBench) -> bool:
         return False
     upload_id, received_at = leased.entry_id.removeprefix(UPLOAD), leased.number("received_at")
     index, checkpoint = leased.number("index"), leased.number("checkpoint")
-    with ExitStack() as stack:
-        file = stack.enter_context((bench.spool / leased.text("path")).open("rb"))
+    with (bench.spool / leased.text("path")).open("rb") as file:
         for part in _parts(file, checkpoint, index, upload_id, received_at, bench):
             if not _journal_part(leased, part, upload_id, bench):
                 return False

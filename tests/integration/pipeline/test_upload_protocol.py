@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
+from pipeline.errors import JournalUnavailable
 from pipeline.ids import new_uuid
 from pipeline.journal import UPLOAD, Journal, Lane
 from pipeline.records import RecordLimits
@@ -213,6 +214,26 @@ def test_an_outage_of_postgresql_postpones_splitting(
         postgres_server.start()
         postgres_server.wait()
 
+    _all_is_there(_finish(upload_id, bench, redis_client, engine), engine, bench.journal)
+
+
+def test_an_outage_of_redis_in_the_middle_of_a_slice_is_no_attempt(
+    engine: Engine, redis_client: Redis, tmp_path: Path
+) -> None:
+    """
+    A reply that is lost while a chunk is journaled, however often, neither counts against the file nor doubles it.
+    """
+    bench = _bench(redis_client, engine, tmp_path)
+    upload_id = _spool(bench.journal, tmp_path, _content())
+
+    class Flickering(Journal):
+        def advance_upload(self, *_: object) -> int:
+            raise JournalUnavailable
+
+    for _ in range(5):
+        split.run(UPLOAD + upload_id, replace(bench, journal=Flickering(redis_client)))
+
+    assert bench.journal.upload(upload_id)["attempts"] == "0"
     _all_is_there(_finish(upload_id, bench, redis_client, engine), engine, bench.journal)
 
 
