@@ -96,21 +96,22 @@ def _judge(leased: Leased, bench: Bench) -> tuple[Ending, Summary]:
 def _bury(leased: Leased, bench: Bench) -> tuple[Ending, Summary]:
     attempts = leased.number("attempts")
     error = leased.text("error") or "the worker died each time, without a word"
-    try:
-        if attempts >= bench.journal.max_attempts + _BURIALS:
-            message = f"burying its events one by one failed too; before that: {error}"
-            raise UndecodableChunk(message)  # noqa: TRY301 - one way to bury it whole
-        chunk = decode(leased.fields["body"])
-    except UndecodableChunk as reason:
-        with transaction(bench.engine) as connection:
-            recorded = dead_letters.bury_whole(
-                connection, _origin(leased, None), leased.fields["body"],
-                events=leased.number("events"), attempts=attempts, error=str(reason),
-            )  # fmt: skip
-        return Ending.DEAD, Summary(recorded)
+    chunk: Chunk | None = None
+    if attempts >= bench.journal.max_attempts + _BURIALS:
+        error = f"burying its events one by one failed too; before that: {error}"
+    else:
+        try:
+            chunk = decode(leased.fields["body"])
+        except UndecodableChunk as reason:
+            error = f"it cannot be read: {reason}"
+    origin = _origin(leased, chunk)
     with transaction(bench.engine) as connection:
-        recorded = dead_letters.bury(connection, _origin(leased, chunk), chunk, attempts=attempts, error=error)
-    structlog.get_logger().error("chunk_dead", chunk_id=leased.entry_id, events=len(chunk.events))
+        if chunk is None:
+            body, events = leased.fields["body"], leased.number("events")
+            recorded = dead_letters.bury_whole(connection, origin, body, events=events, attempts=attempts, error=error)
+        else:
+            recorded = dead_letters.bury(connection, origin, chunk, attempts=attempts, error=error)
+    structlog.get_logger().error("chunk_dead", chunk_id=leased.entry_id, events=leased.number("events"))
     return Ending.DEAD, Summary(recorded)
 
 
