@@ -22,7 +22,7 @@ MCP Sentinel is ready ({seconds:.1f} s).
   Flower      http://127.0.0.1:{flower_port}   user {flower_user}, password {flower_password}
   Data        {home}
   Logs        {logs}
-  Stop        Ctrl-C here, or `sentinel down`
+  Stop        Ctrl-C here, or `{command} down`
 
 Send an event:
 
