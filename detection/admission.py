@@ -1,6 +1,7 @@
 """The admission gate: rules are read, linted, compiled and tried on their own tests before any event meets them."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,8 @@ from detection.databases import cached_in
 from detection.errors import RuleError, RuleErrors
 from detection.event import Event
 from detection.linters import lint
-from detection.loader import load_packs
+from detection.loader import load_overrides, load_packs
+from detection.overrides import apply, current
 from detection.scanner import Scanner
 
 SHIPPED_PACKS = Path(__file__).parent / "packs"
@@ -19,30 +21,54 @@ SHIPPED_PACKS = Path(__file__).parent / "packs"
 _SHOWN = 60
 
 
-def load_rule_set(*folders: Path, cache: Path | None = None) -> RuleSet:
+def load_rule_set(
+    *folders: Path,
+    cache: Path | None = None,
+    site: Path | None = None,
+    overrides: Path | None = None,
+    today: date | None = None,
+) -> RuleSet:
     """Return the rules of the folders, or the shipped ones, compiled.
 
     Args:
         folders: where the packs are.
         cache: a folder of our own in which compiled databases are kept; None keeps none.
+        site: a folder of packs that are added; a rule in it takes the place of another of its id.
+        overrides: a file that turns rules off, grades them otherwise, or excepts events from them.
+        today: the day by which exceptions have expired or not; None is the day it is.
 
     Raises:
         RuleErrors: everything that is wrong with any rule, at once. Nothing is loaded then.
     """
     with cached_in(cache):
-        rule_set, errors = admit(folders or (SHIPPED_PACKS,))
+        rule_set, errors = admit(folders or (SHIPPED_PACKS,), site=site, overrides=overrides, today=today)
     if errors:
         raise RuleErrors(errors)
     return rule_set
 
 
-def admit(paths: Iterable[Path]) -> tuple[RuleSet, list[RuleError]]:
+def admit(
+    paths: Iterable[Path], *, site: Path | None = None, overrides: Path | None = None, today: date | None = None
+) -> tuple[RuleSet, list[RuleError]]:
     """Return the rules of those files and folders that nothing is wrong with, and all that is wrong with the others."""
     errors: list[RuleError] = []
     read, sound = load_packs(paths, errors)
+    if site is not None:
+        added, good = load_packs((site,), errors)
+        replaced = {rule.id for rule in added}
+        read = [*(rule for rule in read if rule.id not in replaced), *added]
+        sound = [*(rule for rule in sound if rule.id not in replaced), *good]
+    errors.extend(lint(read))
     # A rule that a linter refused can still be tried, so that its author is told everything in one go.
-    rule_set, refused = compile_rules({rule.id: rule for rule in reversed(sound)}.values())
-    errors.extend([*lint(read), *refused, *failing_tests(rule_set)])
+    rules = list({rule.id: rule for rule in reversed(sound)}.values())
+    # Exceptions are for events of the site, not for the tests of rules.
+    tried, refused = compile_rules(rules)
+    errors.extend([*refused, *failing_tests(tried)])
+    if overrides is None:
+        return tried, errors
+    changed = load_overrides(overrides, errors)
+    holding = current(changed, today or datetime.now(UTC).date())
+    rule_set, _ = compile_rules(apply(changed, tried.rules, errors), holding)
     return rule_set, errors
 
 

@@ -1,4 +1,4 @@
-"""The commands that need no server: ``scan``, and ``rules list``, ``check`` and ``test``."""
+"""The commands that need no server: ``scan``, and ``rules list``, ``check``, ``test`` and ``explain``."""
 
 import sys
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from detection.compiler import RuleSet
+    from detection.errors import RuleError
     from detection.event import Event
 
 UNUSABLE = 2
@@ -19,6 +20,12 @@ rules_app = typer.Typer(help="Look at detection rules, check them, and run their
 _Packs = Annotated[
     list[Path] | None,
     typer.Option("--packs", metavar="DIR", help="Folder of rule packs to use instead of the shipped ones."),
+]
+_Site = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of packs to add; its rules replace those of the same id.")
+]
+_Overrides = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File that turns rules off, grades them, or makes exceptions.")
 ]
 _Paths = Annotated[
     list[Path] | None,
@@ -31,6 +38,8 @@ def scan(
         str, typer.Argument(metavar="[FILE|-]", help="Events, one JSON object a line; - is standard input.")
     ] = "-",
     packs: _Packs = None,
+    site: _Site = None,
+    overrides: _Overrides = None,
 ) -> None:
     """Judge events without a server: one JSON event a line in, one verdict a line out, in the same order.
 
@@ -38,7 +47,7 @@ def scan(
     """
     from detection.scanner import Scanner  # noqa: PLC0415 - the engine takes longer to import than help to print
 
-    scanner = Scanner(_load(packs))
+    scanner = Scanner(_load(packs, site, overrides))
     out = sys.stdout
     try:
         with _open(file) as lines:
@@ -51,16 +60,23 @@ def scan(
 
 
 @rules_app.command("list")
-def list_rules(packs: _Packs = None) -> None:
+def list_rules(packs: _Packs = None, site: _Site = None, overrides: _Overrides = None) -> None:
     """List the rules with their severity, pack and title."""
-    for rule in _load(packs).rules:
+    for rule in _load(packs, site, overrides).rules:
         typer.echo(f"{rule.severity.label:<13} {rule.pack:<12} {rule.id:<28} {rule.title}")
 
 
 @rules_app.command("check")
-def check_rules(paths: _Paths = None) -> None:
+def check_rules(
+    paths: _Paths = None,
+    site: _Site = None,
+    overrides: _Overrides = None,
+    cost: Annotated[bool, typer.Option("--cost", help="Time each rule too, list them, refuse slow ones.")] = False,  # noqa: FBT002 - a flag
+) -> None:
     """Check rule packs, and tell everything that is wrong with them at once."""
-    rule_set = _admit(paths)
+    rule_set = _admit(paths, site, overrides)
+    if cost:
+        _time(rule_set)
     typer.echo(f"{_count(len(rule_set.rules), 'rule')}, nothing wrong; rule set {rule_set.version}")
 
 
@@ -74,27 +90,81 @@ def try_rules(paths: _Paths = None) -> None:
     typer.echo(f"{_count(len(rule_set.rules), 'rule')}: {counted}, all as expected")
 
 
-def _admit(paths: list[Path] | None) -> "RuleSet":
+@rules_app.command("explain")
+def explain_text(
+    text: Annotated[str, typer.Argument(metavar="TEXT|FILE|-", help="A text, a file that holds one, or - .")],
+    field: Annotated[str, typer.Option(help="The field it stands in.")] = "prompt",
+    tool: Annotated[str, typer.Option(help="The tool that was called.")] = "",
+    packs: _Packs = None,
+    site: _Site = None,
+    overrides: _Overrides = None,
+) -> None:
+    """Explain a verdict: which views were made of the text, which patterns hit, and why it came out so."""
+    import msgspec  # noqa: PLC0415 - as above
+
+    from detection.event import Event  # noqa: PLC0415 - as above
+    from detection.explaining import explain  # noqa: PLC0415 - as above
+    from detection.rule import FIELDS  # noqa: PLC0415 - as above
+    from detection.scanner import Scanner  # noqa: PLC0415 - as above
+
+    if field not in FIELDS:
+        _refuse(f"no field is called {field!r}: {', '.join(FIELDS)}")
+    blank = Event(timestamp="", user="", agent="", tool=tool, prompt="", response="")
+    event = msgspec.structs.replace(blank, **{field: _text(text)})
+    for line in explain(Scanner(_load(packs, site, overrides)), event):
+        typer.echo(line.encode("utf-8", "backslashreplace"))
+
+
+def _text(given: str) -> str:
+    """Return the text that is meant: what a file or standard input holds, or the words themselves."""
+    try:
+        if given == "-":
+            return sys.stdin.buffer.read().decode("utf-8", "replace")
+        path = Path(given)
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else given
+    except (OSError, ValueError):
+        # A text can be too long, or too odd, for the name of a file.
+        return given
+
+
+def _time(rule_set: "RuleSet") -> None:
+    """List what each rule costs, and exit 1 where one costs too much."""
+    from detection.cost import costs, too_dear  # noqa: PLC0415 - as above
+
+    measured = costs(rule_set)
+    for each in measured:
+        typer.echo(f"{each.microseconds:7.1f} µs  {each.rule.id}")
+    _fail_for(list(too_dear(rule_set, measured)))
+
+
+def _admit(paths: list[Path] | None, site: Path | None = None, overrides: Path | None = None) -> "RuleSet":
     """Return the rules of those packs, or name every mistake and exit 1."""
     from detection.admission import SHIPPED_PACKS, admit  # noqa: PLC0415 - as above
+
+    rule_set, errors = admit(paths or [SHIPPED_PACKS], site=site, overrides=overrides)
+    _fail_for(errors)
+    return rule_set
+
+
+def _fail_for(errors: "list[RuleError]") -> None:
+    """Name every mistake and exit 1; without any do nothing."""
     from detection.errors import RuleErrors  # noqa: PLC0415 - as above
 
-    rule_set, errors = admit(paths or [SHIPPED_PACKS])
     if not errors:
-        return rule_set
+        return
     wrong = RuleErrors(errors)
     typer.echo(str(wrong), err=True)
     typer.echo(_count(len(wrong.errors), "error"), err=True)
     raise typer.Exit(1)
 
 
-def _load(packs: list[Path] | None) -> "RuleSet":
+def _load(packs: list[Path] | None, site: Path | None = None, overrides: Path | None = None) -> "RuleSet":
     """Return the rule set, or say what is wrong with the packs and exit."""
     from detection.admission import load_rule_set  # noqa: PLC0415 - as above
     from detection.errors import RuleErrors  # noqa: PLC0415 - as above
 
     try:
-        return load_rule_set(*packs or ())
+        return load_rule_set(*packs or (), site=site, overrides=overrides)
     except RuleErrors as error:
         _refuse(str(error))
 

@@ -1,31 +1,59 @@
-"""Compiling rules, once, into what a scan needs: one linear-time database per field, and a small one per expression."""
+"""Compiling rules, once, into what a scan needs: one database of gates per field, and small ones per rule.
+
+The gates of a field are the literals that its rules need (``detection.gates``). They are all looked for in one scan.
+A rule's own expressions run only over texts in which its gate stands open.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
 from importlib.metadata import version
 
 import hyperscan
 
 from detection.databases import database
 from detection.errors import RuleError
+from detection.gates import BOUNDARY, alone, gate
 from detection.matchers import FieldMatcher, TextMatcher, matchers
-from detection.rule import FIELDS, Pattern, Rule
+from detection.overrides import RuleException
+from detection.rule import FIELDS, METADATA, Pattern, Rule
+from detection.views import AFTER, BEFORE, TRIGGERS
 
-ENGINE = f"1/{version('hyperscan')}"
+ENGINE = f"3/{version('hyperscan')}"
 """What, besides the rules, decides a verdict. A change of meaning in the engine raises the first number."""
+
+Clause = frozenset[bytes]
+"""Expressions of which one must match for a gate to open."""
+
+_FLAGS = TextMatcher.flags
+# An escaped character, a class of characters or an anchor.
+_ANCHOR = re.compile(rb"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\^|\$", re.DOTALL)
+_PLACED = re.compile(r"(\w+)\s+(?:near:\d+\s+(?=(\w+))|count:\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One value of a text pattern. Its own database finds where it matches, which the big one cannot tell."""
+    """One value of a text pattern."""
 
     rule: Rule
     pattern: Pattern
     value: str
     matcher: TextMatcher
-    locator: hyperscan.Database
+    source: bytes
+
+    @property
+    def of_candidate(self) -> bool:
+        """Say whether it looks at values cut out of the text."""
+        return self.pattern.on == "candidate"
+
+    @property
+    def wide(self) -> bytes:
+        """What finds in a text whatever the expression finds in it, or in a value that would be cut out of it."""
+        return loosened(self.source) if self.of_candidate else self.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +66,90 @@ class Measure:
     matcher: FieldMatcher
 
 
+@dataclass(frozen=True)
+class Search:
+    """All that one rule looks for in a field: a match is reported by the expression's position."""
+
+    rule: Rule
+    expressions: tuple[Expression, ...]
+    measures: tuple[Measure, ...]
+
+    @cached_property
+    def wide(self) -> hyperscan.Database:
+        """What is run over a whole text: for candidates it finds texts worth cutting."""
+        return database(tuple(each.wide for each in self.expressions), _FLAGS)
+
+    @cached_property
+    def exact(self) -> hyperscan.Database:
+        """What is run over a candidate, and to find out where a match stands."""
+        return database(tuple(each.source for each in self.expressions), _FLAGS)
+
+    @cached_property
+    def places(self) -> Mapping[str, hyperscan.Database]:
+        """For every pattern that the rule asks the places of: what finds all its matches."""
+        return {
+            pattern.name: database(tuple(each.source for each in found), _FLAGS, every=True)
+            for pattern in self.rule.patterns
+            if (pattern.entropy_above is not None or _asks_where(self.rule, pattern))
+            and (found := [each for each in self.expressions if each.pattern is pattern])
+        }
+
+    @cached_property
+    def gates(self) -> Sequence[tuple[str, Sequence[Clause]]]:
+        """What opens the gate of the rule, for each expression: its pattern, and clauses that must all be met.
+
+        That is the literals that it needs, or else the expression itself. But where the condition cannot hold without
+        patterns that have gates, the others need none: they run when those do.
+        """
+        literals = [gate(each.source) for each in self.expressions]
+        bare = [each for each, needed in zip(self.expressions, literals, strict=True) if not needed]
+        without = {each.pattern.name for each in bare}
+        measured = {each.pattern.name for each in self.measures}
+        for each in sorted(bare, key=lambda each: alone(each.wide)):
+            if not self.rule.condition.possible(without | measured):
+                break
+            without.discard(each.pattern.name)
+        return [
+            (each.pattern.name, [frozenset(map(_written, clause)) for clause in needed] or [frozenset({each.wide})])
+            for each, needed in zip(self.expressions, literals, strict=True)
+            if each.pattern.name not in without
+        ]
+
+    def compile(self) -> None:
+        """Make all of them now.
+
+        Raises:
+            hyperscan.error: the engine refuses an expression; it does not say which.
+        """
+        if self.expressions:
+            _ = self.wide, self.exact, self.places
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A rule's pattern may match where one of a clause's literals stands, and one of each other clause."""
+
+    search: int
+    pattern: str
+    others: tuple[frozenset[int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class FieldPlan:
-    """All that is looked for in one field: a match in the database is reported by the expression's position."""
+    """All that is looked for in one field.
+
+    The database reports the triggers of views first, by their positions, and then what opens gates.
+    """
 
     field: str
     database: hyperscan.Database | None
-    expressions: tuple[Expression, ...]
-    measures: tuple[Measure, ...]
+    opens: tuple[tuple[Gate, ...], ...]
+    searches: tuple[Search, ...]
+    measured: tuple[int, ...]
+    """Which searches hold measures: they are asked of every text."""
+
+    ungated: tuple[frozenset[str], ...]
+    """For every search, the patterns that may match whenever another gate of it is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,67 +159,129 @@ class RuleSet:
     version: str
     rules: tuple[Rule, ...] = field(repr=False)
     plans: tuple[FieldPlan, ...] = field(repr=False)
+    exceptions: tuple[RuleException, ...] = field(default=(), repr=False)
+
+    @property
+    def lapses(self) -> date | None:
+        """The last day on which all exceptions still hold: after it the rules are to be loaded anew."""
+        return min((exception.expires for exception in self.exceptions), default=None)
 
 
-def compile_rules(rules: Iterable[Rule]) -> tuple[RuleSet, list[RuleError]]:
+def compile_rules(rules: Iterable[Rule], exceptions: tuple[RuleException, ...] = ()) -> tuple[RuleSet, list[RuleError]]:
     """Return the rules that compile as a rule set, and what is wrong with the others."""
     errors: list[RuleError] = []
-    sound = [rule for rule in sorted(rules, key=lambda rule: rule.id) if _compiles(rule, errors)]
-    while True:
-        try:
-            plans = tuple(_plan(name, sound) for name in FIELDS)
-        except hyperscan.error as error:
-            # Each expression compiles alone, so all together are too much. Without the last rule they may not be.
-            dropped = sound.pop()
-            errors.append(RuleError("refused-pattern", dropped.place("patterns"), f"together with the others: {error}"))
-        else:
-            return RuleSet(_version(sound), tuple(sound), plans), errors
+    searches = {
+        rule.id: search
+        for rule in sorted(rules, key=lambda rule: rule.id)
+        if (search := _search(rule, errors)) is not None
+    }
+    sound = tuple(search.rule for search in searches.values())
+    plans = tuple(_plan(name, [searches[rule.id] for rule in sound if name in rule.fields]) for name in _fields(sound))
+    return RuleSet(_version(sound, exceptions), sound, plans, exceptions), errors
 
 
-def _compiles(rule: Rule, errors: list[RuleError]) -> bool:
-    """Say whether every expression of a rule compiles alone: the compiler does not say which of several it refuses."""
-    before = len(errors)
-    for pattern in rule.patterns:
-        matcher = matchers()[pattern.matcher]
-        for index, value in enumerate(pattern.values):
-            if not isinstance(matcher, TextMatcher):
-                continue
-            try:
-                database((matcher.expression(str(value)),), matcher.flags)
-            except hyperscan.error as error:
-                errors.append(RuleError("refused-pattern", rule.place("patterns", pattern.name, index), str(error)))
-    return len(errors) == before
-
-
-def _plan(name: str, rules: Sequence[Rule]) -> FieldPlan:
-    """Gather everything that the rules look for in a field."""
+def _search(rule: Rule, errors: list[RuleError]) -> Search | None:
+    """Return a rule's search, or name the expressions that the engine refuses."""
     expressions: list[Expression] = []
     measures: list[Measure] = []
-    sources: list[bytes] = []
-    flags = TextMatcher.flags
-    for rule in rules:
-        for pattern in rule.patterns if name in rule.fields else ():
-            matcher = matchers()[pattern.matcher]
-            for value in pattern.values:
-                if isinstance(matcher, TextMatcher):
-                    sources.append(matcher.expression(str(value)))
-                    locator = database((sources[-1],), matcher.flags)
-                    expressions.append(Expression(rule, pattern, str(value), matcher, locator))
-                elif isinstance(matcher, FieldMatcher):
-                    measures.append(Measure(rule, pattern, value, matcher))
-    combined = database(tuple(sources), flags) if sources else None
-    return FieldPlan(name, combined, tuple(expressions), tuple(measures))
+    for pattern in rule.patterns:
+        matcher = matchers()[pattern.matcher]
+        for value in pattern.values:
+            if isinstance(matcher, TextMatcher):
+                text = str(value)
+                expressions.append(Expression(rule, pattern, text, matcher, matcher.expression(text)))
+            elif isinstance(matcher, FieldMatcher):
+                measures.append(Measure(rule, pattern, value, matcher))
+    search = Search(rule, tuple(expressions), tuple(measures))
+    try:
+        search.compile()
+    except hyperscan.error as error:
+        errors.extend(_refused(search) or [RuleError("refused-pattern", rule.place("patterns"), str(error))])
+        return None
+    return search
 
 
-def _version(rules: Sequence[Rule]) -> str:
+def _refused(search: Search) -> list[RuleError]:
+    """Try every expression alone: the compiler does not say which of several it refuses."""
+    errors: list[RuleError] = []
+    for each in search.expressions:
+        try:
+            Search(search.rule, (each,), ()).compile()
+        except hyperscan.error as error:
+            index = each.pattern.values.index(each.value)
+            errors.append(
+                RuleError("refused-pattern", search.rule.place("patterns", each.pattern.name, index), str(error))
+            )
+    return errors
+
+
+def _asks_where(rule: Rule, pattern: Pattern) -> bool:
+    """Say whether the condition of a rule asks where a pattern matches."""
+    return any(pattern.name in {left, right} for left, right in _PLACED.findall(f"{rule.condition_text} "))
+
+
+def loosened(source: bytes) -> bytes:
+    """Return an expression that finds in a text whatever the given one finds in a value cut out of it."""
+    return _ANCHOR.sub(_loosen, source)
+
+
+def _loosen(match: re.Match[bytes]) -> bytes:
+    found = match[0]
+    if found in {b"^", rb"\A"}:
+        return BEFORE
+    return AFTER if found in {b"$", rb"\z", rb"\Z"} else found
+
+
+def _fields(rules: Sequence[Rule]) -> list[str]:
+    """Return the fields that any rule could look at, those of metadata as rules name them."""
+    return [*FIELDS, *sorted({name for rule in rules for name in rule.fields if name.startswith(METADATA)})]
+
+
+def _plan(name: str, searches: Sequence[Search]) -> FieldPlan:
+    """Gather everything that the rules look for in a field."""
+    numbers: dict[bytes, int] = {source: number for number, source in enumerate(TRIGGERS)}
+    opens: dict[int, dict[Gate, None]] = {}
+    ungated: list[frozenset[str]] = []
+    for index, search in enumerate(searches):
+        for pattern, (first, *others) in search.gates:
+            rest = tuple(frozenset(_number(source, numbers) for source in sorted(other)) for other in others)
+            for source in sorted(first):
+                opens.setdefault(_number(source, numbers), {})[Gate(index, pattern, rest)] = None
+        gated = {pattern for pattern, _ in search.gates}
+        ungated.append(frozenset(each.pattern.name for each in search.expressions) - gated)
+    measured = tuple(index for index, search in enumerate(searches) if search.measures)
+    gates = database(tuple(numbers), _FLAGS) if opens else None
+    opened = tuple(tuple(opens.get(number, ())) for number in range(len(numbers)))
+    return FieldPlan(name, gates, opened, tuple(searches), measured, tuple(ungated))
+
+
+def _written(text: bytes) -> bytes:
+    """Return a literal of a gate as an expression."""
+    return b"".join(rb"\b" if sign == BOUNDARY else b"\\x%02x" % sign for sign in text)
+
+
+def _number(source: bytes, numbers: dict[bytes, int]) -> int:
+    return numbers.setdefault(source, len(numbers))
+
+
+def _version(rules: Sequence[Rule], exceptions: Sequence[RuleException]) -> str:
     """Return a digest over everything that decides a verdict or stands in one, however the packs are written."""
     sources = [
         [
             *(rule.id, rule.title, rule.severity.label, rule.confidence, rule.action, rule.status),
             *(sorted(rule.tags.items()), rule.fields, rule.condition_text),
-            [(pattern.name, pattern.matcher, pattern.values, pattern.means) for pattern in rule.patterns],
+            [(each.name, each.matcher, each.values, each.means, each.on, each.entropy_above) for each in rule.patterns],
+            [rule.views, None if rule.tools is None else (rule.tools.only, rule.tools.unless)],
         ]
         for rule in rules
     ]
-    normalised = json.dumps([ENGINE, sources], separators=(",", ":"))
+    excepted = [
+        [
+            sorted(each.rules),
+            sorted((name, sorted(wanted.texts), wanted.patterns) for name, wanted in each.wanted.items()),
+            each.expires.isoformat(),
+        ]
+        for each in exceptions
+    ]
+    normalised = json.dumps([ENGINE, sources, excepted], separators=(",", ":"))
     return hashlib.sha256(normalised.encode()).hexdigest()[:8]

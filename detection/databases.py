@@ -31,18 +31,23 @@ def cached_in(folder: Path | None) -> Iterator[None]:
 
 
 @lru_cache(maxsize=4096)
-def database(expressions: tuple[bytes, ...], flags: int) -> hyperscan.Database:
+def database(expressions: tuple[bytes, ...], flags: int, *, every: bool = False) -> hyperscan.Database:
     """Return a database that reports each expression at most once per text, by its position in the tuple.
+
+    Args:
+        expressions: what to look for.
+        flags: flags of the engine, the same for all.
+        every: report every match instead, with its start.
 
     Raises:
         hyperscan.error: the engine refuses an expression; it does not say which.
     """
+    flags |= hyperscan.HS_FLAG_SOM_LEFTMOST if every else hyperscan.HS_FLAG_SINGLEMATCH
     if (kept := _load(expressions, flags)) is not None:
         return kept
     compiled = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     count = len(expressions)
-    each = [flags | hyperscan.HS_FLAG_SINGLEMATCH] * count
-    compiled.compile(expressions=list(expressions), ids=list(range(count)), elements=count, flags=each)
+    compiled.compile(expressions=list(expressions), ids=list(range(count)), elements=count, flags=[flags] * count)
     _keep(expressions, flags, compiled)
     return compiled
 

@@ -1,27 +1,30 @@
 """Scanning: one event in, one verdict out. No I/O, no clock, no randomness, and no text that it fails on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
-
-import hyperscan
 
 from detection.compiler import Expression, FieldPlan, Measure, RuleSet
 from detection.event import Event
-from detection.finding import Finding, excerpt
-from detection.rule import FIELDS, Rule
+from detection.finding import Finding
+from detection.judging import Case, opened_by
+from detection.locating import Locator
+from detection.rule import FIELDS, METADATA
 from detection.verdict import Verdict
-from detection.views import RawView, encode
+from detection.views import View, made, raw
 
-_REACH = 64
+_MOST_TEXTS, _DEEPEST = 256, 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Match:
-    """A pattern that matched: where, if anywhere in particular, and why that is so."""
+class Look:
+    """One view of one field, and what was hit in it."""
 
-    span: tuple[int, int] | None
-    reason: str
+    field: str
+    view: View
+    expressions: Sequence[Expression]
+    measures: Sequence[Measure]
 
 
 class Scanner:
@@ -29,120 +32,109 @@ class Scanner:
 
     def __init__(self, rule_set: RuleSet) -> None:
         self.rule_set = rule_set
-        self._locator_scratch: dict[hyperscan.Database, hyperscan.Scratch] = {}
+        self._locator = Locator()
         self._clean = Verdict.of((), rule_set.version)
-        self._plans: Sequence[tuple[FieldPlan, Callable[[Event], str], hyperscan.Scratch | None]] = [
-            (plan, attrgetter(plan.field), hyperscan.Scratch(plan.database) if plan.database is not None else None)
-            for plan in rule_set.plans
-            if plan.expressions or plan.measures
+        plans = [plan for plan in rule_set.plans if plan.searches]
+        self._plans: list[tuple[FieldPlan, Callable[[Event], str]]] = [
+            (plan, attrgetter(plan.field)) for plan in plans if not plan.field.startswith(METADATA)
         ]
+        self._inside = [plan for plan in plans if plan.field.startswith(METADATA)]
 
     def scan(self, event: Event) -> Verdict:
         """Judge an event by every rule, field by field."""
         findings: list[Finding] = []
-        for plan, read, scratch in self._plans:
-            text = read(event)
-            hits: list[int] = []
-            data = b""
-            if plan.database is not None:
-                data = encode(text)
-                plan.database.scan(data, match_event_handler=_note, context=hits, scratch=scratch)
-            measures = [measure for measure in plan.measures if measure.matcher.holds(measure.value, text)]
-            if hits or measures:
-                expressions = [plan.expressions[hit] for hit in sorted(hits)]
-                findings.extend(self._judge(plan.field, RawView(text, data), expressions, measures))
+        for plan, read in self._plans:
+            if text := read(event):
+                findings += self._judge(plan, plan.field, text, event.tool)
+        if self._inside and event.metadata:
+            for plan, name, text in self._texts_inside(event.metadata):
+                findings += self._judge(plan, name, text, event.tool)
         if not findings:
             return self._clean
-        findings.sort(key=lambda finding: (-finding.severity, FIELDS.index(finding.field), finding.start or 0))
-        return Verdict.of(tuple(findings), self.rule_set.version)
+        if self.rule_set.exceptions:
+            findings = self._unexcepted(event, findings)
+            if not findings:
+                return self._clean
+        findings.sort(key=_rank)
+        return Verdict.of(_once(findings), self.rule_set.version)
 
-    def _judge(
-        self, field: str, view: RawView, expressions: Sequence[Expression], measures: Sequence[Measure]
-    ) -> Iterator[Finding]:
-        """Give a finding for every rule whose condition holds with what matched in the field."""
-        matched: dict[str, tuple[Rule, list[Expression | Measure]]] = {}
-        parts: Sequence[Expression | Measure] = [*expressions, *measures]
-        for part in parts:
-            matched.setdefault(part.rule.id, (part.rule, []))[1].append(part)
-        for rule, hits in matched.values():
-            if rule.condition.holds({part.pattern.name for part in hits}):
-                yield _finding(rule, field, view, self._first(hits, view))
-
-    def _first(self, parts: Sequence[Expression | Measure], view: RawView) -> _Match:
-        """Return the match that stands first in the field, for there a reader begins."""
-        matches = [
-            self._locate(part, view)
-            if isinstance(part, Expression)
-            else _Match(None, part.matcher.reason(part.value, part.pattern.means, view.text))
-            for part in parts
+    def _unexcepted(self, event: Event, findings: Sequence[Finding]) -> list[Finding]:
+        """Return the findings that no exception is about."""
+        found = {finding.rule_id for finding in findings}
+        holding = [
+            exception
+            for exception in self.rule_set.exceptions
+            if not found.isdisjoint(exception.rules) and exception.applies(event, self._locator.is_like)
         ]
-        return min(matches, key=lambda match: (match.span is None, match.span or (0, 0)))
+        return [finding for finding in findings if not any(each.covers(finding.rule_id) for each in holding)]
 
-    def _locate(self, expression: Expression, view: RawView) -> _Match:
-        """Find where an expression matches: the first end, then the last start from which it matches up to there.
+    def looks(self, event: Event) -> Iterator[Look]:
+        """Give every view of every field that is not empty, with what is hit there: how a verdict comes about."""
+        texts = [(plan, plan.field, read(event)) for plan, read in self._plans]
+        if event.metadata:
+            texts += self._texts_inside(event.metadata)
+        for plan, name, text in texts:
+            if not text:
+                continue
+            field = raw(text)
+            hits = self._hits(plan, field)
+            measures = [each for search in plan.searches for each in search.measures]
+            held = [each for each in measures if each.matcher.holds(each.value, text)]
+            yield Look(name, field, self._expressions(plan, field, hits), held)
+            for view, found in made(field, hits, partial(self._hits, plan)):
+                yield Look(name, view, self._expressions(plan, view, found), ())
 
-        Every step is a scan in linear time, and the steps halve. What is found is a text that matches by itself.
-        """
-        locate = self._end_of(expression)
-        end = locate(view.data) or len(view.data)
-        width = expression.matcher.width(expression.value)
-        first = _last_start(locate, view.data, end) if width is None else end - width
-        span = expression.matcher.narrow(view.text, *view.span(first, end))
-        return _Match(span, expression.matcher.reason(expression.value, expression.pattern.means, view.text))
+    def _expressions(self, plan: FieldPlan, view: View, hits: Sequence[int]) -> Sequence[Expression]:
+        """Return what is hit in a view by the rules whose gates stand open, in a settled order."""
+        searches = [plan.searches[index] for index in sorted(opened_by(plan, hits))]
+        return [
+            search.expressions[number]
+            for search in searches
+            for number in sorted(self._locator.hits(search.wide, view.data))
+        ]
 
-    def _end_of(self, expression: Expression) -> Callable[[bytes], int | None]:
-        """Return a function that says where the first match of an expression ends."""
-        locator = expression.locator
-        if locator not in self._locator_scratch:
-            self._locator_scratch[locator] = hyperscan.Scratch(locator)
-        scratch = self._locator_scratch[locator]
+    def _judge(self, plan: FieldPlan, name: str, text: str, tool: str) -> Sequence[Finding]:
+        """Judge one field: as it was sent first, then in the other views that it calls for."""
+        field = raw(text)
+        hits = self._hits(plan, field)
+        if not hits and not plan.measured:
+            return ()
+        case = Case(plan, name, text, tool, self._locator)
+        case.weigh(field, hits)
+        for view, found in made(field, hits, partial(self._hits, plan)):
+            case.weigh(view, found)
+        return case.findings
 
-        def end_of(data: bytes) -> int | None:
-            ends: list[int] = []
-            locator.scan(data, match_event_handler=_note_end, context=ends, scratch=scratch)
-            return ends[0] if ends else None
+    def _hits(self, plan: FieldPlan, view: View) -> Sequence[int]:
+        """Return what of the gates and triggers stands in a view."""
+        return () if plan.database is None else self._locator.hits(plan.database, view.data)
 
-        return end_of
-
-
-def _last_start(locate: Callable[[bytes], int | None], data: bytes, end: int) -> int:
-    """Return the last place from which an expression still matches up to the end of its first match."""
-    reach = _REACH
-    while reach < end and locate(data[end - reach : end]) is None:
-        reach *= 2
-    first, last = max(0, end - reach), end
-    while last - first > 1:
-        middle = (first + last) // 2
-        if locate(data[middle:end]) is None:
-            last = middle
-        else:
-            first = middle
-    return first
-
-
-def _note(identifier: int, _start: int, _end: int, _flags: int, hits: object) -> None:
-    """Note that an expression matched."""
-    hits.append(identifier)  # type: ignore[attr-defined]
-
-
-def _note_end(_identifier: int, _start: int, end: int, _flags: int, ends: object) -> None:
-    """Note where an expression matched."""
-    ends.append(end)  # type: ignore[attr-defined]
+    def _texts_inside(self, metadata: Mapping[str, object]) -> list[tuple[FieldPlan, str, str]]:
+        """Return the texts in the metadata that any rule looks at, with the plan for each."""
+        texts = list(_leaves(metadata, METADATA, _DEEPEST))[:_MOST_TEXTS]
+        return [
+            (plan, name, text) for plan in self._inside for name, text in texts if plan.field in {name, f"{METADATA}*"}
+        ]
 
 
-def _finding(rule: Rule, field: str, view: RawView, match: _Match) -> Finding:
-    """Write down what was found."""
-    start, end = match.span or (None, None)
-    return Finding(
-        rule_id=rule.id,
-        title=rule.title,
-        severity=rule.severity,
-        confidence=rule.confidence.value,
-        field=field,
-        start=start,
-        end=end,
-        excerpt="" if match.span is None else excerpt(view.text, *match.span),
-        view=view.name,
-        reason=f"{field} {match.reason}",
-        tags=rule.tags,
-    )
+def _leaves(value: object, name: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Give every text, number and truth value inside the metadata, with its name; lists share one."""
+    if isinstance(value, Mapping) and depth:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{name}{key}" if name == METADATA else f"{name}.{key}", depth - 1)
+    elif isinstance(value, list | tuple) and depth:
+        for inner in value:
+            yield from _leaves(inner, name, depth - 1)
+    elif isinstance(value, str | int | float) and value != "":
+        yield name, str(value)
+
+
+def _rank(finding: Finding) -> tuple[int, int, str, int]:
+    """Return what findings are listed by: the worst first, then by field and place."""
+    place = FIELDS.index(finding.field) if finding.field in FIELDS else len(FIELDS)
+    return -finding.severity, place, finding.field if place == len(FIELDS) else "", finding.start or 0
+
+
+def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the first finding of every rule and field: one text of metadata can be looked at under two names."""
+    return tuple({(finding.rule_id, finding.field): finding for finding in reversed(findings)}.values())[::-1]

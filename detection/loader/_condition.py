@@ -5,10 +5,28 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from detection.errors import DetectionError
-from detection.rule import AtLeast, Condition, Either, Every, Not
+from detection.rule import AtLeast, Condition, Either, Every, Near, Not, Repeated
 
 _TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
 _WORDS = {"and", "or", "not", "of", "any", "all", "them", "(", ")"}
+
+
+_QUALIFIED = re.compile(r"(near|count):(\d{1,5})")
+
+
+class _Nothing:
+    """What has matched where nothing has."""
+
+    def __contains__(self, name: object) -> bool:
+        return False
+
+    def near(self, one: str, other: str, distance: int) -> bool:  # noqa: ARG002 - there are none
+        """Say no."""
+        return False
+
+    def count(self, name: str) -> int:  # noqa: ARG002 - there are none
+        """Count none."""
+        return 0
 
 
 class ConditionError(DetectionError):
@@ -57,7 +75,20 @@ class _Parser:
         if self._tokens[:1] == ["of"]:
             self._next()
             return self._counted(token)
-        return AtLeast(1, self._named(token))
+        names = self._named(token)
+        if (qualifier := _QUALIFIED.fullmatch(self._tokens[0] if self._tokens else "")) is not None:
+            self._next()
+            return self._qualified(names[0], qualifier[1], int(qualifier[2]))
+        return AtLeast(1, names)
+
+    def _qualified(self, name: str, kind: str, number: int) -> Condition:
+        """Return what ``a near:80 b`` or ``a count:3`` asks for."""
+        if number < 1:
+            message = f"{kind} takes a number from one on"
+            raise ConditionError(message)
+        if kind == "count":
+            return Repeated(name, number)
+        return Near(name, self._named(self._next())[0], number)
 
     def _counted(self, count: str) -> Condition:
         names = self._named(self._next(), group=True)
@@ -106,7 +137,7 @@ def read_condition(text: str, names: Sequence[str]) -> Condition:
     """
     parser = _Parser(text, names)
     condition = parser.read()
-    if condition.holds(frozenset()):
+    if condition.holds(_Nothing()):
         message = "the condition is true where nothing has matched"
         raise ConditionError(message)
     if unused := [name for name in names if name not in parser.used]:

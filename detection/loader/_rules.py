@@ -2,13 +2,28 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from detection.errors import RuleError, Span
 from detection.loader._condition import ConditionError, read_condition
 from detection.loader._document import Node
 from detection.loader._table import Table, listed
-from detection.matchers import matchers
-from detection.rule import FIELDS, Action, Condition, Confidence, Either, Pattern, Rule, RuleTest, Severity, Status
+from detection.matchers import TextMatcher, matchers
+from detection.rule import (
+    FIELDS,
+    METADATA_FIELD,
+    Action,
+    Condition,
+    Confidence,
+    Either,
+    Pattern,
+    Rule,
+    RuleTest,
+    Severity,
+    Status,
+    Tools,
+)
+from detection.views import NAMES
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -16,6 +31,8 @@ _SEVERITIES = {severity.label: severity for severity in Severity}
 _CONFIDENCES = {confidence.value: confidence for confidence in Confidence}
 _ACTIONS = {action.value: action for action in Action}
 _STATUSES = {status.value: status for status in Status}
+_TARGETS = ("text", "candidate")
+_MOST_BITS = 8
 _LONGEST_TEST = 1_000_000
 
 
@@ -52,6 +69,8 @@ class RuleReader:
             tests=self._tests(),
             pack=self._pack,
             places=self._places,
+            views=self._views(),
+            tools=self._tools(),
         )
         table.finish()
         return rule
@@ -79,12 +98,14 @@ class RuleReader:
 
     def _fields(self) -> tuple[str, ...]:
         asked = self._place("fields").texts("fields")
+        names = dict.fromkeys(text for text, _ in asked)
         for text, at in asked:
-            if text not in FIELDS:
+            if text not in FIELDS and not METADATA_FIELD.fullmatch(text):
                 self._table.wrong(
                     "unknown-field", at, f"events have no {text} that rules can look at: {', '.join(FIELDS)}"
                 )
-        fields = tuple(field for field in FIELDS if field in {text for text, _ in asked})
+        inside = sorted(name for name in names if METADATA_FIELD.fullmatch(name))
+        fields = (*(field for field in FIELDS if field in names), *inside)
         self._not_empty("fields", asked)
         return fields
 
@@ -92,6 +113,27 @@ class RuleReader:
         """Note a list or mapping that is given and holds nothing."""
         if not found and self._places[key] != self._table.at:
             self._table.wrong("bad-value", self._places[key], f"{key} holds nothing")
+
+    def _views(self) -> tuple[str, ...]:
+        """Return the only views that the rule looks at; none named are all."""
+        asked = self._place("views").texts("views", required=False)
+        for text, at in asked:
+            if text not in NAMES:
+                self._table.wrong("unknown-view", at, f"there is no view {text}, only {', '.join(NAMES)}")
+        self._not_empty("views", asked)
+        return tuple(text for text, _ in asked)
+
+    def _tools(self) -> Tools | None:
+        """Return which tools the rule is about, where it is not about all."""
+        node = self._place("tools").take("tools", required=False)
+        if node is None:
+            return None
+        table = Table(node, "tools", self._errors)
+        only, unless = (table.texts(key, required=False) for key in ("only", "not"))
+        table.finish()
+        if not only and not unless:
+            self._table.wrong("bad-value", node.at, "tools names words under only, not, or both")
+        return Tools(*(tuple(text.casefold() for text, _ in words) for words in (only, unless)))
 
     def _patterns(self) -> tuple[Pattern, ...]:
         given = self._place("patterns").children("patterns")
@@ -107,6 +149,10 @@ class RuleReader:
         if not _NAME.fullmatch(name):
             table.wrong("bad-value", node.at, "a pattern is called by lower-case letters, digits and underscores")
         means = table.text("means", required=False)
+        on = table.take("on", required=False)
+        if on is not None and on.value not in _TARGETS:
+            table.wrong("bad-value", on.at, f"on is one of {', '.join(_TARGETS)}")
+        entropy = table.take("entropy_above", required=False)
         given = table.rest()
         known = matchers()
         for key, _ in given:
@@ -117,7 +163,19 @@ class RuleReader:
         if len(given) != 1 or given[0][0] not in known:
             return None
         kind, values = given[0]
-        return Pattern(name, kind, self._values(name, kind, values), means)
+        target = str(on.value) if on is not None else _TARGETS[0]
+        if not isinstance(known[kind], TextMatcher) and (on is not None or entropy is not None):
+            table.wrong("bad-value", node.at, f"{kind} is about the field as a whole: it takes no on, no entropy_above")
+        return Pattern(name, kind, self._values(name, kind, values), means, target, self._entropy(entropy))
+
+    def _entropy(self, node: Node | None) -> float | None:
+        """Return how many bits a character a match must have more of."""
+        if node is None:
+            return None
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float) or not 0 < node.value < _MOST_BITS:
+            self._table.wrong("bad-value", node.at, f"entropy_above is a number of bits, below {_MOST_BITS}")
+            return None
+        return float(node.value)
 
     def _values(self, name: str, kind: str, node: Node) -> tuple[str | int, ...]:
         """Return the values of a pattern that its matcher has nothing against."""
@@ -166,12 +224,14 @@ class RuleReader:
         """Return the tests of one kind; a mapping alone is a list of one."""
         return [] if node is None else listed(node)
 
-    def _test_fields(self, node: Node) -> Mapping[str, str]:
+    def _test_fields(self, node: Node) -> Mapping[str, Any]:
         """Return the fields of a test event that are given; a text may be a repeated one, as sizes need."""
         table = Table(node, "a test", self._errors)
-        fields: dict[str, str] = {}
+        fields: dict[str, Any] = {}
         for key, value in table.rest():
-            if key not in FIELDS:
+            if key == "metadata" and isinstance(value.value, Mapping):
+                fields[key] = _plain(value)
+            elif key not in FIELDS:
                 table.wrong("unknown-field", table.key_at(key), f"a test sets {', '.join(FIELDS)}")
             elif isinstance(value.value, Mapping):
                 fields[key] = self._repeated(value)
@@ -192,3 +252,12 @@ class RuleReader:
             )
             return ""
         return text * count
+
+
+def _plain(node: Node) -> object:
+    """Return what a node holds, without places."""
+    if isinstance(node.value, Mapping):
+        return {key: _plain(inner) for key, inner in node.value.items()}
+    if isinstance(node.value, Sequence) and not isinstance(node.value, str):
+        return [_plain(inner) for inner in node.value]
+    return node.value

@@ -1,0 +1,179 @@
+"""Judging one field: which rules a view opens, what matches of them, whether that is a finding, and where it stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+from detection.compiler import Expression, FieldPlan, Measure, Search
+from detection.finding import Finding, excerpt
+from detection.locating import Locator
+from detection.views import View, candidates
+
+_MOST_PLACES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A pattern that matched: where it ends in which view or candidate, or in no place in particular."""
+
+    part: Expression | Measure
+    place: View
+    number: int = -1
+    end: int = 0
+    span: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What has matched of one rule in one view; conditions ask it."""
+
+    search: Search
+    locator: Locator
+    matches: list[Match] = field(default_factory=list)
+
+    def __contains__(self, name: object) -> bool:
+        return any(match.part.pattern.name == name for match in self.matches)
+
+    def near(self, one: str, other: str, distance: int) -> bool:
+        """Say whether two patterns match no further apart than that, in code points of the field."""
+        return any(
+            max(left[0], right[0]) - min(left[1], right[1]) <= distance
+            for left, right in product(self._spans(one), self._spans(other))
+        )
+
+    def count(self, name: str) -> int:
+        """Return how many matches of a pattern there are at different places of the field."""
+        return len(set(self._spans(name)))
+
+    def _spans(self, name: str) -> list[tuple[int, int]]:
+        """Return where a pattern matches, in code points of the field."""
+        places = {id(match.place): match.place for match in self.matches if match.part.pattern.name == name}
+        return [
+            place.span(*span)
+            for place in places.values()
+            for span in self.locator.spans(self.search.places[name], place.data)[:_MOST_PLACES]
+        ]
+
+
+class Case:
+    """The judgement of one field of one event; views are put before it one by one, the field itself first."""
+
+    def __init__(self, plan: FieldPlan, name: str, text: str, tool: str, locator: Locator) -> None:
+        self.findings: list[Finding] = []
+        self._plan = plan
+        self._name = name
+        self._text = text
+        self._tool = tool
+        self._locator = locator
+        self._done: set[int] = set()
+        self._measures: dict[int, list[Measure]] = {}
+        for index in plan.measured:
+            if held := [each for each in plan.searches[index].measures if each.matcher.holds(each.value, text)]:
+                self._measures[index] = held
+        self._cut: dict[int, Sequence[View]] = {}
+
+    def weigh(self, view: View, hits: Sequence[int]) -> None:
+        """Note a finding for every rule whose condition holds in a view, given what of the gates stands in it."""
+        opened = opened_by(self._plan, hits)
+        if view.source is None:
+            for index in self._measures:
+                opened.setdefault(index, set())
+        for index in sorted(opened):
+            search = self._plan.searches[index]
+            if index in self._done or not self._concerns(search, view):
+                continue
+            held = self._measures.get(index, ())
+            may = opened[index].union(self._plan.ungated[index], (each.pattern.name for each in held))
+            if not search.rule.condition.possible(may):
+                continue
+            evidence = Evidence(search, self._locator, [Match(each, view) for each in held])
+            if opened[index]:
+                evidence.matches += self._matches(search, view)
+            if evidence.matches and search.rule.condition.holds(evidence):
+                self._done.add(index)
+                self.findings.append(self._finding(evidence))
+
+    def _concerns(self, search: Search, view: View) -> bool:
+        """Say whether a rule is about this tool and this view."""
+        rule = search.rule
+        return (not rule.views or view.name in rule.views) and (rule.tools is None or rule.tools.include(self._tool))
+
+    def _matches(self, search: Search, view: View) -> list[Match]:
+        """Return what of a rule matches in a view, confirmed as far as one scan could not tell."""
+        matches: list[Match] = []
+        wanted: set[int] = set()
+        for number, end in self._locator.ends(search.wide, view.data):
+            part = search.expressions[number]
+            if part.of_candidate:
+                wanted.add(number)
+            elif (match := self._confirmed(search, Match(part, view, number, end))) is not None:
+                matches.append(match)
+        for place in self._candidates(view) if wanted else ():
+            for number, end in self._locator.ends(search.exact, place.data):
+                if number not in wanted:
+                    continue
+                match = self._confirmed(search, Match(search.expressions[number], place, number, end))
+                if match is not None:
+                    matches.append(match)
+                    wanted.discard(number)
+            if not wanted:
+                break
+        return matches
+
+    def _confirmed(self, search: Search, match: Match) -> Match | None:
+        """Ask for the entropy, where a pattern does."""
+        pattern = match.part.pattern
+        if pattern.entropy_above is None:
+            return match
+        span = self._locator.random_enough(search.places[pattern.name], match.place.data, pattern.entropy_above)
+        return None if span is None else Match(match.part, match.place, match.number, span[1], span)
+
+    def _candidates(self, view: View) -> Sequence[View]:
+        """Return the values to be cut out of a view, and of what it was made from: there the cuts may be plainer."""
+        if id(view) not in self._cut:
+            own = tuple(candidates(view))
+            self._cut[id(view)] = own if view.source is None else (*own, *self._candidates(view.source))
+        return self._cut[id(view)]
+
+    def _finding(self, evidence: Evidence) -> Finding:
+        """Write down what was found, at the first match that counts for it: there a reader begins."""
+        rule = evidence.search.rule
+        asked = rule.condition.asks()
+        match = min((match for match in evidence.matches if match.part.pattern.name in asked), key=_place)
+        part, span = match.part, self._span(evidence.search, match)
+        start, end = span or (None, None)
+        return Finding(
+            rule_id=rule.id,
+            title=rule.title,
+            severity=rule.severity,
+            confidence=rule.confidence.value,
+            field=self._name,
+            start=start,
+            end=end,
+            excerpt="" if span is None else excerpt(self._text, *span),
+            view=match.place.name,
+            reason=f"{self._name} {part.matcher.reason(part.value, part.pattern.means, self._text)}",
+            tags=rule.tags,
+        )
+
+    def _span(self, search: Search, match: Match) -> tuple[int, int] | None:
+        """Return where in the field a match stands."""
+        if isinstance(match.part, Measure):
+            return None
+        at = match.span or self._locator.first(search, match.number, match.place.data)
+        return match.part.matcher.narrow(self._text, *match.place.span(*at))
+
+
+def opened_by(plan: FieldPlan, hits: Sequence[int]) -> dict[int, set[str]]:
+    """Return which searches stand open, and which of their patterns may match."""
+    opened: dict[int, set[str]] = {}
+    for hit in hits:
+        for gate in plan.opens[hit]:
+            if not any(other.isdisjoint(hits) for other in gate.others):
+                opened.setdefault(gate.search, set()).add(gate.pattern)
+    return opened
+
+
+def _place(match: Match) -> tuple[bool, int, int]:
+    """Return what matches are chosen by: those that stand somewhere first, then the earliest."""
+    return isinstance(match.part, Measure), match.place.span(match.end, match.end)[0] if match.end else 0, match.number

@@ -1,0 +1,7 @@
+"""Views: forms of a field's text that are scanned. Matches always point back into the field as the client sent it."""
+
+from detection.views._candidates import AFTER, BEFORE, candidates
+from detection.views._made import NAMES, TRIGGERS, made
+from detection.views._view import View, encode, raw
+
+__all__ = ["AFTER", "BEFORE", "NAMES", "TRIGGERS", "View", "candidates", "encode", "made", "raw"]
