@@ -1,5 +1,6 @@
 """``/livez``, ``/readyz`` and ``/metrics``: for launchers, load balancers and monitoring."""
 
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -10,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from dashboard.state import DashboardState
 from pipeline import health
 from pipeline.errors import JournalUnavailable
+from pipeline.health import RulesReport
 from pipeline.queue import Queue
 
 _HELP = {
@@ -47,6 +49,7 @@ def make_router(state: DashboardState) -> APIRouter:
             body["parts"] = {name: "ok" if works else "down" for name, works in parts.items()}
             body["durability"] = health.durability(state.redis)
             body["rule_set"] = state.rule_set.version
+            body["rules"] = [_rules_json(report) for report in _reports(state.redis)]
         headers = {} if ready else {"Retry-After": "1"}
         return JSONResponse(body, 200 if ready else 503, headers)
 
@@ -80,6 +83,24 @@ def _ages(redis: Redis) -> dict[str, float]:
         return {}
 
 
+def _reports(redis: Redis) -> list[RulesReport]:
+    try:
+        return health.rules_reports(redis)
+    except JournalUnavailable:
+        return []
+
+
+def _rules_json(report: RulesReport) -> dict[str, object]:
+    """Return what one process uses. Anybody may read this, so what a rule says stays out of it."""
+    places = [f"{Path(each.at.file).name}:{each.at.line}:{each.at.column} {each.code}" for each in report.faults]
+    return {
+        "process": report.process,
+        "rule_set": report.rule_set,
+        "since": report.since.isoformat(timespec="seconds"),
+        "broken": places,
+    }
+
+
 def _measured(state: DashboardState) -> CollectorRegistry:
     status = health.pipeline_status(state.redis, state.engine, state.settings)
     registry = CollectorRegistry()
@@ -96,5 +117,7 @@ def _measured(state: DashboardState) -> CollectorRegistry:
     Gauge("sentinel_postgresql_up", "Whether PostgreSQL answers.", registry=registry).set(status.storage_ok)
     share = Gauge("sentinel_redis_memory_ratio", "Used share of Redis' memory bound.", registry=registry)
     share.set(status.redis_memory_share)
+    broken = Gauge("sentinel_rules_broken", "Processes whose rule files do not load.", registry=registry)
+    broken.set(sum(bool(report.faults) for report in status.rules))
     Gauge("sentinel_messages_set_aside", "Undecodable messages set aside.", registry=registry).set(status.set_aside)
     return registry

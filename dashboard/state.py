@@ -1,6 +1,7 @@
 """What the pages and the read endpoints stand on."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -19,10 +20,15 @@ class DashboardState:
 
     engine: Database
     redis: Redis
-    rule_set: RuleSet
+    rules: Callable[[], RuleSet]
     settings: PipeSettings
     public_url: str | None  # None: as the request's Host says
     flower_url: str
+
+    @property
+    def rule_set(self) -> RuleSet:
+        """The rules in force at this moment; a moment later they may be others."""
+        return self.rules()
 
     def base_url(self, request: Request) -> str:
         """Return where this installation is reached, without a slash at its end.

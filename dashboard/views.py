@@ -10,6 +10,7 @@ from dashboard.errors import ReadRoute
 from dashboard.filters import Filter, Filters, read_filters, refuse_unknown
 from dashboard.ranges import PRESETS, TimeRange, read_range
 from dashboard.state import DashboardState
+from detection import Rule
 from pipeline.errors import JournalUnavailable
 from pipeline.http import Problem
 from pipeline.ids import EventId, parse_uuid
@@ -53,7 +54,6 @@ class Pages:
 
     def __init__(self, state: DashboardState) -> None:
         self._state = state
-        self._rules = {rule.id: rule for rule in state.rule_set.rules}
 
     def home(self, request: Request) -> Response:
         """Show how much was accepted, judged and flagged, of what kind, and the latest flagged events."""
@@ -104,7 +104,7 @@ class Pages:
             items=page.items,
             first_page=after is None,
             next_link=place and filters.after(cursors.write(place.received_at, place.chunk, place.position)),
-            rule_ids=sorted(self._rules),
+            rule_ids=sorted(self._rules()),
         )
 
     def event(self, request: Request, event_id: str) -> Response:
@@ -127,7 +127,7 @@ class Pages:
             whole_field={
                 name: [f for f in found.findings if f.field == name and f.start is None] for name in _LONG_FIELDS
             },
-            known_rules=self._rules,
+            known_rules=self._rules(),
             filters=Filters(()),
             earlier=earlier,
             later=later,
@@ -164,19 +164,25 @@ class Pages:
             raise Problem(404, f"There is no alert {alert_id}", "It never was, or is not kept any more.")
         least = self._state.settings.alert_min_severity
         return self._page(
-            request, "alert.html", section="alerts", alert=found, verdict=verdict, least=least, known_rules=self._rules
+            request,
+            "alert.html",
+            section="alerts",
+            alert=found,
+            verdict=verdict,
+            least=least,
+            known_rules=self._rules(),
         )
 
     def rules(self, request: Request) -> Response:
         """List the rules in force, and how often each fired."""
         with reading.snapshot(self._state.engine) as connection:
             fired = api.fired(connection, self._state)
-        rules = sorted(self._rules.values(), key=lambda rule: (rule.pack, -rule.severity, rule.id))
+        rules = sorted(self._rules().values(), key=lambda rule: (rule.pack, -rule.severity, rule.id))
         return self._page(request, "rules.html", section="rules", rules=rules, fired=fired)
 
     def rule(self, request: Request, rule_id: str) -> Response:
         """Show one rule: what it looks for, its tests, and how often it fired."""
-        found = self._rules.get(rule_id)
+        found = self._rules().get(rule_id)
         if found is None:
             detail = f"The rules in force are rule set {self._state.rule_set.version}; older verdicts may name others."
             raise Problem(404, f"No rule in force is called {rule_id}", detail)
@@ -185,6 +191,10 @@ class Pages:
             latest = reading.page(connection, [Term("rule", (rule_id,))], limit=_TOP, whole=False).items
         counts = {name: count.get(rule_id, 0) for name, count in fired.items()}
         return self._page(request, "rule.html", section="rules", rule=found, counts=counts, latest=latest)
+
+    def _rules(self) -> Mapping[str, Rule]:
+        """Return the rules in force by their ids."""
+        return {rule.id: rule for rule in self._state.rule_set.rules}
 
     def _in_flight(self) -> int | None:
         """Return how many events wait to be judged, or None where Redis cannot say."""

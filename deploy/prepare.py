@@ -1,4 +1,4 @@
-"""Makes the servers ready for the stack: waits for them, looks at their versions, brings the schema up to date.
+"""Makes the servers ready: waits for them, looks at their versions, updates the schema; and tries the site's rules.
 
 ``sentinel up`` runs it as a process of its own, before the others. What it prints, the launcher shows. Its arguments
 name the servers, ``redis`` and ``database``, that the launcher did not start itself.
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
-from deploy import database
+from deploy import database, settings_check
 from deploy.errors import DeployError, OpenToTheNetwork, ServerAway, ServerUnusable
 from deploy.settings import LauncherSettings
 from pipeline.errors import StorageUnavailable
@@ -34,6 +34,8 @@ def main() -> None:
     """Prepare, and exit with a status that says whether it worked."""
     try:
         prepare(frozenset(sys.argv[1:]))
+        for warning in settings_check.rule_warnings(PipeSettings()):
+            _say(warning)
     except DeployError as error:
         _say(str(error))
         sys.exit(error.exit_code)

@@ -6,6 +6,7 @@ Addresses may hold passwords, so a fault never quotes more of one than its schem
 import os
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from alerting.settings import AlertSettings
 from deploy.errors import DeployError
 from deploy.settings import LauncherSettings
 from ingest_api.settings import IngestSettings
+from pipeline.rule_files import RuleFiles
 from pipeline.settings import PREFIX, PipeSettings, Section, is_secret
 
 _SECTIONS: tuple[type[Section], ...] = (PipeSettings, LauncherSettings, IngestSettings, AlertSettings)
@@ -163,19 +165,39 @@ def _is_ours(family: int, address: str | int) -> bool:
 
 
 def _packs(pipe: PipeSettings) -> Iterator[str]:
+    if pipe.site_packs is not None and not pipe.site_packs.is_dir():
+        yield f"{PREFIX}SITE_PACKS: there is no folder {str(pipe.site_packs)!r}. Name one of rule packs, or unset it."
+    if pipe.overrides is not None and not pipe.overrides.is_file():
+        yield f"{PREFIX}OVERRIDES: there is no file {str(pipe.overrides)!r}. Name a file of overrides, or unset it."
     if pipe.packs is None:
         return
     if not pipe.packs.is_dir():
         yield f"{PREFIX}PACKS: there is no folder {str(pipe.packs)!r}. Name a folder of rule packs, or unset it."
         return
+    files = RuleFiles(pipe.packs, None, None, pipe.home)
+    if told := _fault_in(files):
+        yield (
+            f"{PREFIX}PACKS: the rules do not load: {told}. `{files.check_command}` lists what to mend; or unset it."
+        )
+
+
+def rule_warnings(pipe: PipeSettings) -> Iterator[str]:
+    """Tell what is wrong with the site's own packs and overrides: no reason not to start."""
+    files = RuleFiles.of(pipe)
+    if (files.site or files.overrides) and (told := _fault_in(files)):
+        yield (
+            f"Warning: the site's rules do not load: {told}. The rules that worked last are used, or the shipped ones. "
+            f"Correct the files; that is noticed without a restart. `{files.check_command}` names everything."
+        )
+
+
+def _fault_in(files: RuleFiles) -> str:
+    """Return the first thing that is wrong with rules, and how many more there are; nothing where they load."""
     from detection import DetectionError  # noqa: PLC0415 - the engine is slow to load, and seldom needed here
 
     try:
-        pipe.rule_set()
-    except DetectionError as error:
+        files.load(datetime.now(UTC).date())
+    except (DetectionError, OSError) as error:
         first, *others = str(error).splitlines()
-        more = f" (and {len(others)} more)" if others else ""
-        yield (
-            f"{PREFIX}PACKS: the rules do not load: {first}{more}. "
-            f"`sentinel rules check {pipe.packs}` lists what to mend; or unset it."
-        )
+        return f"{first} (and {len(others)} more)" if others else first
+    return ""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from detection.compiler import RuleSet, compile_rules
-from detection.databases import cached_in
+from detection.cache import cached_in, keep, kept
+from detection.compiler import RuleSet, compile_rules, refused
 from detection.errors import RuleError, RuleErrors
 from detection.event import Event
 from detection.linters import lint
@@ -58,18 +58,30 @@ def admit(
         replaced = {rule.id for rule in added}
         read = [*(rule for rule in read if rule.id not in replaced), *added]
         sound = [*(rule for rule in sound if rule.id not in replaced), *good]
-    errors.extend(lint(read))
+    whole = {id(rule) for rule in sound}
+    errors.extend([*lint(read), *refused(rule for rule in read if id(rule) not in whole)])
     # A rule that a linter refused can still be tried, so that its author is told everything in one go.
     rules = list({rule.id: rule for rule in reversed(sound)}.values())
     # Exceptions are for events of the site, not for the tests of rules.
-    tried, refused = compile_rules(rules)
-    errors.extend([*refused, *failing_tests(tried)])
+    tried, refusals = compile_rules(rules)
+    errors.extend([*refusals, *_failing(tried)])
     if overrides is None:
         return tried, errors
     changed = load_overrides(overrides, errors)
     holding = current(changed, today or datetime.now(UTC).date())
     rule_set, _ = compile_rules(apply(changed, tried.rules, errors), holding)
     return rule_set, errors
+
+
+def _failing(rule_set: RuleSet) -> list[RuleError]:
+    """Try the tests of all rules, unless the same rules are known to pass them."""
+    tests = [(rule.id, test.attack, sorted(test.fields.items())) for rule in rule_set.rules for test in rule.tests]
+    if kept("passed", rule_set.version, tests) is not None:
+        return []
+    failing = list(failing_tests(rule_set))
+    if not failing:
+        keep(b"", "passed", rule_set.version, tests)
+    return failing
 
 
 def failing_tests(rule_set: RuleSet) -> Iterator[RuleError]:

@@ -7,7 +7,7 @@ A rule's own expressions run only over texts in which its gate stands open.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -15,9 +15,9 @@ from importlib.metadata import version
 
 import hyperscan
 
-from detection.databases import database
+from detection.databases import database, refusal
 from detection.errors import RuleError
-from detection.gates import BOUNDARY, alone, gate
+from detection.gates import BOUNDARY, alone, gates
 from detection.matchers import FieldMatcher, TextMatcher, matchers
 from detection.overrides import RuleException
 from detection.rule import FIELDS, METADATA, Pattern, Rule
@@ -85,14 +85,20 @@ class Search:
         return database(tuple(each.source for each in self.expressions), _FLAGS)
 
     @cached_property
+    def placed(self) -> frozenset[str]:
+        """The patterns that the rule asks the places of."""
+        asked = {name for pair in _PLACED.findall(f"{self.rule.condition_text} ") for name in pair}
+        random = {pattern.name for pattern in self.rule.patterns if pattern.entropy_above is not None}
+        return frozenset(asked | random)
+
+    @cached_property
     def places(self) -> Mapping[str, hyperscan.Database]:
-        """For every pattern that the rule asks the places of: what finds all its matches."""
-        return {
-            pattern.name: database(tuple(each.source for each in found), _FLAGS, every=True)
-            for pattern in self.rule.patterns
-            if (pattern.entropy_above is not None or _asks_where(self.rule, pattern))
-            and (found := [each for each in self.expressions if each.pattern is pattern])
-        }
+        """For every such pattern: what finds all its matches."""
+        sources: dict[str, list[bytes]] = {}
+        for each in self.expressions:
+            if each.pattern.name in self.placed:
+                sources.setdefault(each.pattern.name, []).append(each.source)
+        return {name: database(tuple(found), _FLAGS, every=True) for name, found in sources.items()}
 
     @cached_property
     def gates(self) -> Sequence[tuple[str, Sequence[Clause]]]:
@@ -101,7 +107,7 @@ class Search:
         That is the literals that it needs, or else the expression itself. But where the condition cannot hold without
         patterns that have gates, the others need none: they run when those do.
         """
-        literals = [gate(each.source) for each in self.expressions]
+        literals = gates(tuple(each.source for each in self.expressions))
         bare = [each for each, needed in zip(self.expressions, literals, strict=True) if not needed]
         without = {each.pattern.name for each in bare}
         measured = {each.pattern.name for each in self.measures}
@@ -173,15 +179,31 @@ def compile_rules(rules: Iterable[Rule], exceptions: tuple[RuleException, ...] =
     searches = {
         rule.id: search
         for rule in sorted(rules, key=lambda rule: rule.id)
-        if (search := _search(rule, errors)) is not None
+        if (search := _compiled(rule, errors)) is not None
     }
     sound = tuple(search.rule for search in searches.values())
     plans = tuple(_plan(name, [searches[rule.id] for rule in sound if name in rule.fields]) for name in _fields(sound))
     return RuleSet(_version(sound, exceptions), sound, plans, exceptions), errors
 
 
-def _search(rule: Rule, errors: list[RuleError]) -> Search | None:
+def refused(rules: Iterable[Rule]) -> list[RuleError]:
+    """Name every expression that the engine refuses: for all of a rule together it does not say which."""
+    return [error for rule in rules for error in _refused(_search(rule))]
+
+
+def _compiled(rule: Rule, errors: list[RuleError]) -> Search | None:
     """Return a rule's search, or name the expressions that the engine refuses."""
+    search = _search(rule)
+    try:
+        search.compile()
+    except hyperscan.error as error:
+        found = list(_refused(search))
+        errors.extend(found or [RuleError("refused-pattern", rule.place("patterns"), str(error))])
+        return None
+    return search
+
+
+def _search(rule: Rule) -> Search:
     expressions: list[Expression] = []
     measures: list[Measure] = []
     for pattern in rule.patterns:
@@ -192,32 +214,18 @@ def _search(rule: Rule, errors: list[RuleError]) -> Search | None:
                 expressions.append(Expression(rule, pattern, text, matcher, matcher.expression(text)))
             elif isinstance(matcher, FieldMatcher):
                 measures.append(Measure(rule, pattern, value, matcher))
-    search = Search(rule, tuple(expressions), tuple(measures))
-    try:
-        search.compile()
-    except hyperscan.error as error:
-        errors.extend(_refused(search) or [RuleError("refused-pattern", rule.place("patterns"), str(error))])
-        return None
-    return search
+    return Search(rule, tuple(expressions), tuple(measures))
 
 
-def _refused(search: Search) -> list[RuleError]:
-    """Try every expression alone: the compiler does not say which of several it refuses."""
-    errors: list[RuleError] = []
+def _refused(search: Search) -> Iterator[RuleError]:
     for each in search.expressions:
-        try:
-            Search(search.rule, (each,), ()).compile()
-        except hyperscan.error as error:
-            index = each.pattern.values.index(each.value)
-            errors.append(
-                RuleError("refused-pattern", search.rule.place("patterns", each.pattern.name, index), str(error))
-            )
-    return errors
-
-
-def _asks_where(rule: Rule, pattern: Pattern) -> bool:
-    """Say whether the condition of a rule asks where a pattern matches."""
-    return any(pattern.name in {left, right} for left, right in _PLACED.findall(f"{rule.condition_text} "))
+        rule, pattern = search.rule, each.pattern
+        if each.matcher.problem(each.value) is not None:
+            continue
+        asked = [(each.source, False), (each.wide, False), (each.source, True)]
+        tried = asked if pattern.name in search.placed else asked[:2]
+        if found := next((why for source, every in tried if (why := refusal(source, _FLAGS, every=every))), None):
+            yield RuleError(found[0], rule.place("patterns", pattern.name, pattern.values.index(each.value)), found[1])
 
 
 def loosened(source: bytes) -> bytes:

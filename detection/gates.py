@@ -11,19 +11,29 @@ worth asking for is estimated from how often words stand in ordinary prompts, to
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
 from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
+import msgspec
+
+from detection.cache import keep, kept
+
 Texts = frozenset[bytes]
 """Literals of which one must stand in the text, in any letter case."""
+
+Gate = tuple[Texts, ...]
+"""Clauses, all of which must be met; none where nothing is known that is rare enough."""
 
 BOUNDARY = 0x08
 """What stands for the boundary of a word in a literal; a literal backspace is never asked for."""
 
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_decoder = msgspec.msgpack.Decoder(list[Gate])
 _EDGE = bytes([BOUNDARY])
 _NOTHING: Texts = frozenset({b""})
 _MOST_TEXTS, _MOST_CLASS, _LONGEST = 256, 8, 20
@@ -36,12 +46,23 @@ _ALONE, _PER_SIGN, _ANCHORED = 0.3, 0.002, 0.1
 """Microseconds that it takes to run an expression over every text: one of no length, each sign more; one that is tied
 to the beginning of the text, and so seldom runs far."""
 # What the engine and the parser of Python read differently, or only one of them reads.
-_FOREIGN = re.compile(rb"(?<!\\)(?:\\\\)*(?:\\[QEhHvVRNKGX]|\[\[?:)|\x08")
+_FOREIGN = re.compile(rb"(?<!\\)(?:\\\\)*(?:\\[QEhHvVRNKGX]|\[:\^?\w+:\])|\x08")
 _END = re.compile(rb"(?<!\\)((?:\\\\)*)\\z")
 _PART = re.compile(rb"\x08?\w+\x08?|[^\w\x08]+")
 
 
-def gate(expression: bytes) -> tuple[Texts, ...]:
+def gates(expressions: tuple[bytes, ...]) -> Sequence[Gate]:
+    """Return the gate of each expression."""
+    if (found := kept("gates", expressions)) is not None:
+        with suppress(msgspec.DecodeError, msgspec.ValidationError):
+            return _decoder.decode(found)
+    made = [gate(expression) for expression in expressions]
+    keep(_encoder.encode(made), "gates", expressions)
+    return made
+
+
+@lru_cache(maxsize=8192)
+def gate(expression: bytes) -> Gate:
     """Return clauses, one literal of each of which stands in any text that an expression matches.
 
     The rarest comes first, and others only where to look for them costs less than it saves. There are none where

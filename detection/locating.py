@@ -8,6 +8,7 @@ import hyperscan
 
 from detection.compiler import Search
 from detection.databases import database
+from detection.overrides import whole
 from detection.views import encode
 
 _REACH = 64
@@ -69,8 +70,8 @@ class Locator:
 
     def is_like(self, pattern: str, text: str) -> bool:
         """Say whether a whole text, but for blanks around it, is what a pattern of an exception describes."""
-        whole = database((rf"\A(?:{pattern})\z".encode(),), hyperscan.HS_FLAG_CASELESS)
-        return bool(self.hits(whole, encode(text.strip())))
+        searched = database((whole(pattern),), hyperscan.HS_FLAG_CASELESS)
+        return bool(self.hits(searched, encode(text.strip())))
 
     def _end(self, search: Search, number: int, data: bytes) -> int | None:
         """Return where the first match of an expression ends, None where there is none."""

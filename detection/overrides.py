@@ -10,6 +10,11 @@ from detection.event import Event
 from detection.rule import Rule
 
 
+def whole(pattern: str) -> bytes:
+    """Return an expression for a text that is as a whole what a pattern of an exception describes."""
+    return rf"\A(?:{pattern})\z".encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a field must be for an exception: one of these texts in any letter case, or like one of these patterns."""

@@ -1,14 +1,19 @@
 """Health: whether each part did something lately, and how old the oldest unjudged event is; not what is alive."""
 
-from collections.abc import Iterable
+import os
+import socket
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 
+from detection import RuleError
 from pipeline._transport import SET_ASIDE
 from pipeline.errors import JournalUnavailable, StorageUnavailable
 from pipeline.journal import Journal, connect
@@ -16,9 +21,16 @@ from pipeline.queue import Queue, waiting
 from pipeline.settings import PipeSettings
 from pipeline.storage import dead_letters, ledger, transaction
 
+if TYPE_CHECKING:
+    from pipeline.rules import InForce  # with it comes the compiler, which most processes do without
+
 _PULSES = "sentinel:pulses"
+_RULES = "sentinel:rules"
+_FORGOTTEN_SECONDS = 3600.0
+_MOST_FAULTS = 50
 _ALIVE_SECONDS = 15.0
 BEAT = "beat"
+_encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,18 @@ class QueueStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RulesReport:
+    """Which rules one process uses, since when, and what is wrong with the files that it should use."""
+
+    process: str
+    rule_set: str
+    since: datetime
+    faults: list[RuleError]
+    more_faults: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineStatus:
     """The whole pipe at one moment, as operators see it."""
 
@@ -45,6 +69,10 @@ class PipelineStatus:
     set_aside: int
     dead_letters: int
     beat_alive: bool
+    rules: list[RulesReport]
+
+
+_decoder = msgspec.json.Decoder(RulesReport)
 
 
 def pulse(redis: Redis, part: str) -> None:
@@ -82,6 +110,38 @@ def pulse_ages(redis: Redis) -> dict[str, float]:
         raise JournalUnavailable(str(error)) from error
     now = seconds + micros / 1e6
     return {part.decode(): max(0.0, now - float(at)) for part, at in found.items()}
+
+
+def rules_teller(redis: Redis, part: str) -> "Callable[[InForce], None]":
+    """Return what tells which rules this process uses; while Redis is away it tells nobody."""
+    process = f"{part}@{socket.gethostname()}/{os.getpid()}"
+
+    def tell(now: "InForce") -> None:
+        more = max(0, len(now.faults) - _MOST_FAULTS)
+        faults = list(now.faults[:_MOST_FAULTS])
+        with suppress(RedisError):
+            seconds, _ = redis.time()
+            report = RulesReport(process, now.rule_set.version, now.since, faults, more, float(seconds))
+            redis.hset(_RULES, process, _encoder.encode(report))
+
+    return tell
+
+
+def rules_reports(redis: Redis) -> list[RulesReport]:
+    """Return which rules every process uses that is there; those that are long gone are forgotten.
+
+    Raises:
+        JournalUnavailable: Redis is away.
+    """
+    try:
+        seconds, _ = redis.time()
+        found = cast("dict[bytes, bytes]", redis.hgetall(_RULES))
+        reports = [_decoder.decode(report) for report in found.values()]
+        if gone := [report.process for report in reports if seconds - report.at > _FORGOTTEN_SECONDS]:
+            redis.hdel(_RULES, *gone)
+    except RedisError as error:
+        raise JournalUnavailable(str(error)) from error
+    return sorted((each for each in reports if is_alive(seconds - each.at)), key=lambda report: report.process)
 
 
 def is_alive(age: float | None) -> bool:
@@ -159,6 +219,7 @@ def pipeline_status(redis: Redis, engine: Engine, settings: PipeSettings) -> Pip
         set_aside=set_aside,
         dead_letters=buried,
         beat_alive=is_alive(ages.get(BEAT)),
+        rules=rules_reports(redis),
     )
 
 

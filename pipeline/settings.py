@@ -14,7 +14,6 @@ from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from detection import RuleSet, load_rule_set
 from pipeline.records import RecordLimits
 
 PREFIX = "SENTINEL_"
@@ -146,6 +145,16 @@ class PipeSettings(Section):
         512, ge=16, le=2000, description="Longest user, agent, tool, session_id and trace_id, in characters."
     )
     packs: Path | None = Field(None, description="Folder of rule packs used instead of the shipped ones.")
+    site_packs: Path | None = Field(
+        None,
+        description="Folder of rule packs added to the others; a rule in it replaces the one of its id. Where it is "
+        "unset, `packs` in the data folder is used if it is there.",
+    )
+    overrides: Path | None = Field(
+        None,
+        description="File that turns rules off, grades them otherwise, or makes exceptions. Where it is unset, "
+        "`overrides.yaml` in the data folder is used if it is there.",
+    )
     retention_days: int = Field(90, ge=1, description="Days that events, findings and alerts are kept.")
     log_json: bool = Field(default=False, description="Write logs as JSON, one object a line.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Lowest log level written.")
@@ -154,14 +163,6 @@ class PipeSettings(Section):
     def record_limits(self) -> RecordLimits:
         """What one record may be."""
         return RecordLimits(self.max_record_bytes, self.max_depth, self.max_name_characters)
-
-    def rule_set(self) -> RuleSet:
-        """Load the rules in force.
-
-        Raises:
-            detection.RuleErrors: everything that is wrong with them.
-        """
-        return load_rule_set(*([self.packs] if self.packs else []), cache=self.home / "cache" / "rules")
 
     @property
     def spool(self) -> Path:

@@ -2,22 +2,36 @@
 
 from typing import Any
 
-from celery.signals import beat_init, setup_logging, worker_before_create_process, worker_ready
+from celery.signals import beat_init, setup_logging, worker_before_create_process, worker_process_init, worker_ready
 
 from pipeline.health import BEAT, first_signs
 from pipeline.queue import Queue, TaskName, make_celery
 from pipeline.settings import PipeSettings
 from pipeline.telemetry import configure
-from workers.bench import judge
+from workers.bench import follow_rules, judge
 
 _settings = PipeSettings()
 app = make_celery(_settings, "workers")
 setup_logging.connect(lambda **_: configure(_settings), weak=False)
 
 
+def _judging() -> list[str]:
+    """Return the queues of this worker whose events it judges."""
+    return sorted({str(Queue.REALTIME), str(Queue.BULK)}.intersection(app.amqp.queues.consume_from))
+
+
 @worker_before_create_process.connect
 def _load_rules(**_: object) -> None:
-    judge(_settings)
+    if _judging():
+        # A child that takes the place of another begins with the rules of now.
+        judge(_settings).rules.refresh()
+        judge(_settings).now()
+
+
+@worker_process_init.connect
+def _follow_rules(**_: object) -> None:
+    if queues := _judging():
+        follow_rules(_settings, ",".join(queues))
 
 
 app.conf.include = ["workers.tasks"]

@@ -9,6 +9,7 @@ from functools import cache
 from detection import Scanner, Severity
 from pipeline import health
 from pipeline.journal import Journal, connect
+from pipeline.rules import Rules
 from pipeline.settings import PipeSettings
 from pipeline.storage import make_engine
 from workers.detect import Bench
@@ -33,7 +34,7 @@ class Worker:
 
     def detecting(self, notify: Callable[[], None]) -> Bench:
         """Return what detecting needs."""
-        scanner, version = judge(self.pipe)
+        scanner, version = judge(self.pipe).now()
         send_from = Severity.parse(self.pipe.alert_min_severity)
         return Bench(self.journal, self.engine, scanner, version, send_from, notify)
 
@@ -65,15 +66,34 @@ class Worker:
             self._pulsed[part] = now
 
 
-@cache
-def judge(pipe: PipeSettings) -> tuple[Scanner, str]:
-    """Return the scanner over the rules in force, and their digest.
+class Judge:
+    """The rules in force in this process, and a scanner over them."""
 
-    A worker's main process loads them before it forks: its children share the memory, and one that died is replaced
+    def __init__(self, pipe: PipeSettings) -> None:
+        self.rules = Rules(pipe)
+        self._scanner = Scanner(self.rules.rule_set)
+        self._of = self.rules.rule_set
+
+    def now(self) -> tuple[Scanner, str]:
+        """Return the scanner over the rules in force at this moment, and their digest."""
+        if self._of is not (rule_set := self.rules.rule_set):
+            self._scanner, self._of = Scanner(rule_set), rule_set
+        return self._scanner, self._of.version
+
+
+@cache
+def judge(pipe: PipeSettings) -> Judge:
+    """Return the one of this process.
+
+    A worker's main process makes it before it forks: its children share the memory, and one that died is replaced
     without delay.
     """
-    rule_set = pipe.rule_set()
-    return Scanner(rule_set), rule_set.version
+    return Judge(pipe)
+
+
+def follow_rules(pipe: PipeSettings, part: str) -> None:
+    """Have the rules of this process follow their files, and tell others what is in force here."""
+    judge(pipe).rules.follow(health.rules_teller(connect(pipe.redis_url.get_secret_value()), part))
 
 
 @cache

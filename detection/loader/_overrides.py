@@ -6,11 +6,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import hyperscan
+
+from detection.databases import refusal
 from detection.errors import RuleError, Span
 from detection.loader._document import Node, read_document
 from detection.loader._table import Table, listed
-from detection.matchers import matchers
-from detection.overrides import Override, Overrides, RuleException, Wanted
+from detection.overrides import Override, Overrides, RuleException, Wanted, whole
 from detection.rule import FIELDS, Action, Confidence, Severity
 
 _CHOICES: Mapping[str, Mapping[str, Enum]] = {
@@ -102,7 +104,7 @@ def _wanted(name: str, node: Node, errors: list[RuleError]) -> Wanted:
     patterns = table.texts("matches")
     table.finish()
     for pattern, at in patterns:
-        if (problem := matchers()["regex"].problem(rf"\A(?:{pattern})\z")) is not None:
+        if (problem := refusal(whole(pattern), hyperscan.HS_FLAG_CASELESS)) is not None:
             errors.append(RuleError(problem[0], at, problem[1]))
     return Wanted(patterns=tuple(pattern for pattern, _ in patterns))
 

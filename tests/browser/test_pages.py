@@ -56,7 +56,9 @@ def rule_set() -> RuleSet:
 @pytest.fixture
 def base_url(engine: Engine, redis_client: redis.Redis, rule_set: RuleSet, tmp_path: Path) -> Iterator[str]:
     """Give the address of a running dashboard."""
-    state = DashboardState(engine, redis_client, rule_set, PipeSettings(home=tmp_path), None, "http://127.0.0.1:5555/")
+    state = DashboardState(
+        engine, redis_client, lambda: rule_set, PipeSettings(home=tmp_path), None, "http://127.0.0.1:5555/"
+    )
     ring = KeyRing(engine, redis_client)
     ring.refresh()
     server = uvicorn.Server(uvicorn.Config(create_app(state, Guard(ring)), log_level="warning", lifespan="off"))

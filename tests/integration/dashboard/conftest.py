@@ -31,7 +31,7 @@ def state(engine: Engine, redis_client: redis.Redis, rule_set: RuleSet, tmp_path
     return DashboardState(
         engine=engine,
         redis=redis_client,
-        rule_set=rule_set,
+        rules=lambda: rule_set,
         settings=PipeSettings(home=tmp_path),
         public_url=None,
         flower_url="http://127.0.0.1:5555/",

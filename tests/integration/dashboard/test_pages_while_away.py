@@ -23,7 +23,7 @@ def asking(lost: DashboardState, before: DashboardState) -> TestClient:
 def test_without_postgresql_a_page_says_so(state: DashboardState, path: str) -> None:
     """The page is readable, is a 503, and asks again by itself."""
     away = make_engine("postgresql://nobody@127.0.0.1:1/none")
-    lost = DashboardState(away, state.redis, state.rule_set, state.settings, state.public_url, state.flower_url)
+    lost = DashboardState(away, state.redis, state.rules, state.settings, state.public_url, state.flower_url)
 
     answer = asking(lost, state).get(path, headers=BROWSER)
 
@@ -37,7 +37,7 @@ def test_without_postgresql_a_page_says_so(state: DashboardState, path: str) -> 
 def test_pages_that_can_do_without_postgresql_do(state: DashboardState, path: str) -> None:
     """The pipeline page says what is away, and the upload form stays."""
     away = make_engine("postgresql://nobody@127.0.0.1:1/none")
-    lost = DashboardState(away, state.redis, state.rule_set, state.settings, state.public_url, state.flower_url)
+    lost = DashboardState(away, state.redis, state.rules, state.settings, state.public_url, state.flower_url)
 
     assert asking(lost, state).get(path, headers=BROWSER).status_code == 200
 
@@ -46,7 +46,7 @@ def test_pages_that_can_do_without_postgresql_do(state: DashboardState, path: st
 def test_without_redis_the_pages_show_what_they_can(state: DashboardState, path: str, status: int) -> None:
     """What was judged can still be read; what only Redis knows is said to be unknown."""
     away = Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=1)
-    lost = DashboardState(state.engine, away, state.rule_set, state.settings, state.public_url, state.flower_url)
+    lost = DashboardState(state.engine, away, state.rules, state.settings, state.public_url, state.flower_url)
 
     answer = asking(lost, state).get(path, headers=BROWSER)
 
@@ -58,7 +58,7 @@ def test_without_redis_the_pages_show_what_they_can(state: DashboardState, path:
 def test_without_postgresql_the_endpoints_answer_503(state: DashboardState, path: str) -> None:
     """It is a problem that says when to ask again."""
     away = make_engine("postgresql://nobody@127.0.0.1:1/none")
-    lost = DashboardState(away, state.redis, state.rule_set, state.settings, state.public_url, state.flower_url)
+    lost = DashboardState(away, state.redis, state.rules, state.settings, state.public_url, state.flower_url)
 
     answer = asking(lost, state).get(path)
 

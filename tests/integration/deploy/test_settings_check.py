@@ -16,6 +16,8 @@ _FAULTS = [
     ({"SENTINEL_REDIS_URL_FILE": "/nope"}, "SENTINEL_REDIS_URL_FILE: '/nope' cannot be read"),
     ({"SENTINEL_HOME": "/dev/null/home"}, "SENTINEL_HOME: '/dev/null/home' cannot be used"),
     ({"SENTINEL_PACKS": "/nonexistent"}, "SENTINEL_PACKS: there is no folder '/nonexistent'"),
+    ({"SENTINEL_SITE_PACKS": "/nonexistent"}, "SENTINEL_SITE_PACKS: there is no folder '/nonexistent'"),
+    ({"SENTINEL_OVERRIDES": "/nonexistent"}, "SENTINEL_OVERRIDES: there is no file '/nonexistent'"),
     ({"SENTINEL_HOST": "nosuch.invalid"}, "SENTINEL_HOST: 'nosuch.invalid' is neither"),
     ({"SENTINEL_HOST": "999.1.1.1"}, "SENTINEL_HOST: '999.1.1.1' is neither"),
     ({"SENTINEL_HOST": "192.0.2.1"}, "SENTINEL_HOST: '192.0.2.1' is not an address of this machine"),

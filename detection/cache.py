@@ -1,0 +1,79 @@
+"""What is made from rules and takes long: kept on disk, so that a process scans moments after it starts.
+
+Whatever is broken, or was made by another version of the engine or for another processor, is made again.
+"""
+
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+_folder: ContextVar[Path | None] = ContextVar("cache", default=None)
+_CPU_INFO = Path("/proc/cpuinfo")
+_PACKAGE = Path(__file__).parent
+
+
+@contextmanager
+def cached_in(folder: Path | None) -> Iterator[None]:
+    """Keep what is made in this block in a folder that only its owner may write, and use what is there."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def kept(kind: str, *made_from: object) -> bytes | None:
+    """Return what is kept of that kind, made from the same; None where nothing is."""
+    path = _path(kind, made_from)
+    if path is not None:
+        with suppress(OSError):
+            return path.read_bytes()
+    return None
+
+
+def keep(data: bytes, kind: str, *made_from: object) -> None:
+    """Keep what was made; that the disk refuses is no reason to stop."""
+    path = _path(kind, made_from)
+    if path is None:
+        return
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as target:
+            target.write(data)
+        Path(name).rename(path)
+
+
+def _path(kind: str, made_from: tuple[object, ...]) -> Path | None:
+    folder = _folder.get()
+    if folder is None:
+        return None
+    maker = _machine() if kind == "hs" else _source()
+    key = hashlib.sha256(repr((maker, made_from)).encode()).hexdigest()
+    return folder / f"{key[:40]}.{kind}"
+
+
+@cache
+def _machine() -> str:
+    """Return the engine and the processor for which a database is compiled."""
+    processor = ""
+    with suppress(OSError):
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+        processor = next((line for line in lines if line.startswith(("model name", "CPU part"))), "")
+    return f"{version('hyperscan')} {platform.machine()} {processor}"
+
+
+@cache
+def _source() -> str:
+    """Return a digest over this package: what its code decides holds for that code only."""
+    digest = hashlib.sha256(version("hyperscan").encode())
+    for path in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.glob("*.txt")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

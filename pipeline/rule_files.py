@@ -1,0 +1,126 @@
+"""The files that rules come from: the packs and overrides of a site, and a copy of those that worked last."""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import ZipFile
+
+import detection
+from pipeline.settings import PipeSettings
+
+if TYPE_CHECKING:
+    from detection import RuleSet  # with it comes the compiler, which not everybody who knows the files needs
+
+_SUFFIXES = {".yaml", ".yml"}
+_COPIED = _PACKS, _SITE, _OVERRIDES = "replacing", "packs", "overrides.yaml"
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""What tells one state of the files from another: path, inode, size and time of change of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFiles:
+    """Where the rules of a site stand. ``packs`` takes the place of the shipped ones."""
+
+    packs: Path | None
+    site: Path | None
+    overrides: Path | None
+    home: Path
+
+    @classmethod
+    def of(cls, settings: PipeSettings) -> "RuleFiles":
+        """Return those that the settings name, and those that stand in the data folder."""
+        site, overrides = settings.home / _SITE, settings.home / _OVERRIDES
+        return cls(
+            settings.packs,
+            settings.site_packs or (site if site.is_dir() else None),
+            settings.overrides or (overrides if overrides.is_file() else None),
+            settings.home,
+        )
+
+    @property
+    def check_command(self) -> str:
+        """What tells everything that is wrong with them."""
+        options = (("--site", self.site), ("--overrides", self.overrides))
+        named = [part for name, path in options if path is not None for part in (name, str(path))]
+        return shlex.join(["sentinel", "rules", "check", *([str(self.packs)] if self.packs else []), *named])
+
+    def stamp(self) -> Stamp:
+        """Return what is different once any file is."""
+        # Of a folder it counts only whether it is there, for much may be written into it that is no pack.
+        folders = [(*_stamped(path)[:2], 0, 0) for path in (self.packs, self.site) if path is not None]
+        return (*folders, *(_stamped(path) for _, path in self._named()))
+
+    def load(self, today: date) -> "RuleSet":
+        """Return the rules of these files, or the shipped ones where there are none.
+
+        Raises:
+            detection.RuleErrors: everything that is wrong with them.
+        """
+        # Somebody may make the folder before the first pack.
+        is_empty = self.site is not None and self.site.is_dir() and not _inside(self.site)
+        return detection.load_rule_set(
+            *([self.packs] if self.packs else []),
+            cache=self.home / "cache" / "rules",
+            site=None if is_empty else self.site,
+            overrides=self.overrides,
+            today=today,
+        )
+
+    def keep(self) -> None:
+        """Copy the files, in one step, over what was kept before; that there are none is kept too.
+
+        Raises:
+            OSError: the data folder cannot be written.
+        """
+        handle, name = tempfile.mkstemp(dir=self.home, prefix=self._kept.name)
+        with os.fdopen(handle, "wb") as target, ZipFile(target, "w", strict_timestamps=False) as archive:
+            for inside, path in self._named():
+                archive.write(path, inside)
+        Path(name).replace(self._kept)
+
+    def load_kept(self, today: date) -> "RuleSet | None":
+        """Return the rules of the copy, None where there is none that loads."""
+        try:
+            with tempfile.TemporaryDirectory() as folder, ZipFile(self._kept) as archive:
+                archive.extractall(folder)
+                packs, site, overrides = (p if (p := Path(folder) / name).exists() else None for name in _COPIED)
+                return RuleFiles(packs, site, overrides, self.home).load(today)
+        except Exception:  # noqa: BLE001 - a copy that is of no use, for whatever reason, is as good as none
+            return None
+
+    def load_shipped(self, today: date) -> "RuleSet":
+        """Return the shipped rules."""
+        return RuleFiles(None, None, None, self.home).load(today)
+
+    @property
+    def _kept(self) -> Path:
+        return self.home / "last-good-rules.zip"
+
+    def _named(self) -> Iterator[tuple[str, Path]]:
+        """Yield every file with its name in the copy."""
+        for name, folder in ((_PACKS, self.packs), (_SITE, self.site)):
+            for path in _inside(folder) if folder is not None else ():
+                yield f"{name}/{path.name}", path
+        if self.overrides is not None:
+            yield _OVERRIDES, self.overrides
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    except OSError:
+        return []
+
+
+def _stamped(path: Path) -> tuple[str, int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path), 0, 0, 0
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
