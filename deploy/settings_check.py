@@ -6,6 +6,7 @@ Addresses may hold passwords, so a fault never quotes more of one than its schem
 import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -174,7 +175,7 @@ def _packs(pipe: PipeSettings) -> Iterator[str]:
     if not pipe.packs.is_dir():
         yield f"{PREFIX}PACKS: there is no folder {str(pipe.packs)!r}. Name a folder of rule packs, or unset it."
         return
-    files = RuleFiles(pipe.packs, None, None, pipe.home)
+    files = replace(RuleFiles.of(pipe), site=None, overrides=None)
     if told := _fault_in(files):
         yield (
             f"{PREFIX}PACKS: the rules do not load: {told}. `{files.check_command}` lists what to mend; or unset it."

@@ -1,6 +1,7 @@
 """The admission gate: rules are read, linted, compiled and tried on their own tests before any event meets them."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def load_rule_set(
 
     Args:
         folders: where the packs are.
-        cache: a folder of our own in which compiled databases are kept; None keeps none.
+        cache: a folder of our own in which what is compiled is kept; None leaves that to who calls.
         site: a folder of packs that are added; a rule in it takes the place of another of its id.
         overrides: a file that turns rules off, grades them otherwise, or excepts events from them.
         today: the day by which exceptions have expired or not; None is the day it is.
@@ -40,7 +41,7 @@ def load_rule_set(
     Raises:
         RuleErrors: everything that is wrong with any rule, at once. Nothing is loaded then.
     """
-    with cached_in(cache):
+    with nullcontext() if cache is None else cached_in(cache):
         rule_set, errors = admit(folders or (SHIPPED_PACKS,), site=site, overrides=overrides, today=today)
     if errors:
         raise RuleErrors(errors)

@@ -6,8 +6,11 @@ A rule's own expressions run only over texts in which its gate stands open.
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -30,9 +33,9 @@ Clause = frozenset[bytes]
 """Expressions of which one must match for a gate to open."""
 
 _FLAGS = TextMatcher.flags
+_TEXTS = frozenset({"prompt", "response"})
 # An escaped character, a class of characters or an anchor.
 _ANCHOR = re.compile(rb"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\^|\$", re.DOTALL)
-_PLACED = re.compile(r"(\w+)\s+(?:near:\d+\s+(?=(\w+))|count:\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +88,6 @@ class Search:
         return database(tuple(each.source for each in self.expressions), _FLAGS)
 
     @cached_property
-    def placed(self) -> frozenset[str]:
-        """The patterns that the rule asks the places of."""
-        asked = {name for pair in _PLACED.findall(f"{self.rule.condition_text} ") for name in pair}
-        random = {pattern.name for pattern in self.rule.patterns if pattern.entropy_above is not None}
-        return frozenset(asked | random)
-
-    @cached_property
-    def places(self) -> Mapping[str, hyperscan.Database]:
-        """For every such pattern: what finds all its matches."""
-        sources: dict[str, list[bytes]] = {}
-        for each in self.expressions:
-            if each.pattern.name in self.placed:
-                sources.setdefault(each.pattern.name, []).append(each.source)
-        return {name: database(tuple(found), _FLAGS, every=True) for name, found in sources.items()}
-
-    @cached_property
     def gates(self) -> Sequence[tuple[str, Sequence[Clause]]]:
         """What opens the gate of the rule, for each expression: its pattern, and clauses that must all be met.
 
@@ -128,7 +115,7 @@ class Search:
             hyperscan.error: the engine refuses an expression; it does not say which.
         """
         if self.expressions:
-            _ = self.wide, self.exact, self.places
+            _ = self.gates, self.wide, self.exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +162,15 @@ class RuleSet:
 
 def compile_rules(rules: Iterable[Rule], exceptions: tuple[RuleException, ...] = ()) -> tuple[RuleSet, list[RuleError]]:
     """Return the rules that compile as a rule set, and what is wrong with the others."""
-    errors: list[RuleError] = []
-    searches = {
-        rule.id: search
-        for rule in sorted(rules, key=lambda rule: rule.id)
-        if (search := _compiled(rule, errors)) is not None
-    }
+    every = [_search(rule) for rule in sorted(rules, key=lambda rule: rule.id)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # The compiler works outside the interpreter. Each task has the settings of this one.
+        tasks = [pool.submit(copy_context().run, _refusal, search) for search in every]
+        refusals = [task.result() for task in tasks]
+    errors = [error for wrong in refusals for error in wrong]
+    searches = {search.rule.id: search for search, wrong in zip(every, refusals, strict=True) if not wrong}
     sound = tuple(search.rule for search in searches.values())
-    plans = tuple(_plan(name, [searches[rule.id] for rule in sound if name in rule.fields]) for name in _fields(sound))
+    plans = tuple(_plan(name, [searches[rule.id] for rule in sound if _shares(name, rule)]) for name in _fields(sound))
     return RuleSet(_version(sound, exceptions), sound, plans, exceptions), errors
 
 
@@ -191,16 +179,13 @@ def refused(rules: Iterable[Rule]) -> list[RuleError]:
     return [error for rule in rules for error in _refused(_search(rule))]
 
 
-def _compiled(rule: Rule, errors: list[RuleError]) -> Search | None:
-    """Return a rule's search, or name the expressions that the engine refuses."""
-    search = _search(rule)
+def _refusal(search: Search) -> list[RuleError]:
+    """Compile a rule, or name the expressions that the engine refuses."""
     try:
         search.compile()
     except hyperscan.error as error:
-        found = list(_refused(search))
-        errors.extend(found or [RuleError("refused-pattern", rule.place("patterns"), str(error))])
-        return None
-    return search
+        return list(_refused(search)) or [RuleError("refused-pattern", search.rule.place("patterns"), str(error))]
+    return []
 
 
 def _search(rule: Rule) -> Search:
@@ -222,9 +207,7 @@ def _refused(search: Search) -> Iterator[RuleError]:
         rule, pattern = search.rule, each.pattern
         if each.matcher.problem(each.value) is not None:
             continue
-        asked = [(each.source, False), (each.wide, False), (each.source, True)]
-        tried = asked if pattern.name in search.placed else asked[:2]
-        if found := next((why for source, every in tried if (why := refusal(source, _FLAGS, every=every))), None):
+        if found := refusal(each.source, _FLAGS) or refusal(each.wide, _FLAGS):
             yield RuleError(found[0], rule.place("patterns", pattern.name, pattern.values.index(each.value)), found[1])
 
 
@@ -243,6 +226,11 @@ def _loosen(match: re.Match[bytes]) -> bytes:
 def _fields(rules: Sequence[Rule]) -> list[str]:
     """Return the fields that any rule could look at, those of metadata as rules name them."""
     return [*FIELDS, *sorted({name for rule in rules for name in rule.fields if name.startswith(METADATA)})]
+
+
+def _shares(name: str, rule: Rule) -> bool:
+    """Say whether a rule is looked for in a field. Prompts and responses share one database: rules seldom differ."""
+    return not _TEXTS.isdisjoint(rule.fields) if name in _TEXTS else name in rule.fields
 
 
 def _plan(name: str, searches: Sequence[Search]) -> FieldPlan:

@@ -8,18 +8,18 @@ from detection.cache import keep, kept
 
 
 @lru_cache(maxsize=1024)
-def database(expressions: tuple[bytes, ...], flags: int, *, every: bool = False) -> hyperscan.Database:
+def database(expressions: tuple[bytes, ...], flags: int) -> hyperscan.Database:
     """Return a database that reports each expression at most once per text, by its position in the tuple.
 
     Args:
         expressions: what to look for.
         flags: flags of the engine, the same for all.
-        every: report every match instead, with its start.
 
     Raises:
         hyperscan.error: the engine refuses an expression; it does not say which.
     """
-    flags |= hyperscan.HS_FLAG_SOM_LEFTMOST if every else hyperscan.HS_FLAG_SINGLEMATCH
+    # Where matches begin is found by other means: the engine's own (SOM_LEFTMOST) crashes on some expressions.
+    flags |= hyperscan.HS_FLAG_SINGLEMATCH
     if (found := _load(expressions, flags)) is not None:
         return found
     compiled = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
@@ -29,10 +29,10 @@ def database(expressions: tuple[bytes, ...], flags: int, *, every: bool = False)
     return compiled
 
 
-def refusal(expression: bytes, flags: int, *, every: bool = False) -> tuple[str, str] | None:
+def refusal(expression: bytes, flags: int) -> tuple[str, str] | None:
     """Return the code and label of why the engine refuses an expression, None where it does not."""
     try:
-        database((expression,), flags, every=every)
+        database((expression,), flags)
     except hyperscan.error as error:
         if "matches empty buffer" in str(error):
             return "matches-empty", "the expression matches the empty text"

@@ -9,8 +9,6 @@ from detection.finding import Finding, excerpt
 from detection.locating import Locator
 from detection.views import View, candidates
 
-_MOST_PLACES = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -47,11 +45,11 @@ class Evidence:
 
     def _spans(self, name: str) -> list[tuple[int, int]]:
         """Return where a pattern matches, in code points of the field."""
-        places = {id(match.place): match.place for match in self.matches if match.part.pattern.name == name}
         return [
-            place.span(*span)
-            for place in places.values()
-            for span in self.locator.spans(self.search.places[name], place.data)[:_MOST_PLACES]
+            match.place.span(*span)
+            for match in self.matches
+            if match.part.pattern.name == name and match.number >= 0
+            for span in self.locator.spans(self.search, match.number, match.place.data)
         ]
 
 
@@ -94,8 +92,10 @@ class Case:
                 self.findings.append(self._finding(evidence))
 
     def _concerns(self, search: Search, view: View) -> bool:
-        """Say whether a rule is about this tool and this view."""
+        """Say whether a rule is about this field, this tool and this view."""
         rule = search.rule
+        if self._plan.field not in rule.fields:
+            return False
         return (not rule.views or view.name in rule.views) and (rule.tools is None or rule.tools.include(self._tool))
 
     def _matches(self, search: Search, view: View) -> list[Match]:
@@ -125,7 +125,7 @@ class Case:
         pattern = match.part.pattern
         if pattern.entropy_above is None:
             return match
-        span = self._locator.random_enough(search.places[pattern.name], match.place.data, pattern.entropy_above)
+        span = self._locator.random_enough(search, match.number, match.place.data, pattern.entropy_above)
         return None if span is None else Match(match.part, match.place, match.number, span[1], span)
 
     def _candidates(self, view: View) -> Sequence[View]:

@@ -1,6 +1,7 @@
 """Locating: running databases over bytes, and finding out where in a text an expression matches."""
 
 from collections import Counter
+from collections.abc import Iterator
 from math import log2
 from re import compile as expression_of
 
@@ -12,8 +13,9 @@ from detection.overrides import whole
 from detection.views import encode
 
 _REACH = 64
-_MOST_SPANS = 1024
-_TOKEN = expression_of(r"[A-Za-z0-9+/_=.~-]+")
+_MOST_SPANS = 64
+_WORD = expression_of(rb"[A-Za-z0-9+/_=.~-]+")
+_WORD_GOES_ON = expression_of(rb"[A-Za-z0-9+/_=.~-]*")
 
 
 class Locator:
@@ -42,31 +44,28 @@ class Locator:
         end = self._end(search, number, data) or len(data)
         expression = search.expressions[number]
         width = expression.matcher.width(expression.value)
-        start = self._last_start(search, number, data[:end]) if width is None else end - width
+        start = self._last_start(search, number, data, end) if width is None else end - width
         return start, end
 
-    def spans(self, places: hyperscan.Database, data: bytes) -> list[tuple[int, int]]:
-        """Return matches from left to right, none overlapping another; the first thousand of them."""
-        found: list[tuple[int, int]] = []
-        places.scan(data, match_event_handler=_note_span, context=found, scratch=self._scratch_of(places))
-        spans: list[tuple[int, int]] = []
-        for start, end in sorted(found):
-            if spans and start < spans[-1][1]:
-                spans[-1] = (min(start, spans[-1][0]), max(end, spans[-1][1]))
-            elif len(spans) < _MOST_SPANS:
-                spans.append((start, end))
-        return spans
+    def spans(self, search: Search, number: int, data: bytes) -> Iterator[tuple[int, int]]:
+        """Give matches of an expression from left to right, each the shortest that ends there, none overlapping."""
+        done = 0
+        for _ in range(_MOST_SPANS):
+            end = self._end(search, number, data[done:])
+            if end is None:
+                return
+            start = self._last_start(search, number, data[done:], end)
+            yield done + start, done + end
+            done += end
 
-    def random_enough(self, places: hyperscan.Database, data: bytes, bits: float) -> tuple[int, int] | None:
-        """Return the first match whose longest word is that hard to guess."""
-        return next(
-            (
-                span
-                for span in self.spans(places, data)
-                if entropy(data[slice(*span)].decode("utf-8", "replace")) > bits
-            ),
-            None,
-        )
+    def random_enough(self, search: Search, number: int, data: bytes, bits: float) -> tuple[int, int] | None:
+        """Return the first match whose longest word is that hard to guess; the word may go on behind the match."""
+        for start, end in self.spans(search, number, data):
+            word = _WORD_GOES_ON.match(data, end)
+            whole_end = end if word is None else word.end()
+            if entropy(data[start:whole_end]) > bits:
+                return start, whole_end
+        return None
 
     def is_like(self, pattern: str, text: str) -> bool:
         """Say whether a whole text, but for blanks around it, is what a pattern of an exception describes."""
@@ -77,18 +76,24 @@ class Locator:
         """Return where the first match of an expression ends, None where there is none."""
         return next((end for found, end in self.ends(search.exact, data) if found == number), None)
 
-    def _last_start(self, search: Search, number: int, data: bytes) -> int:
+    def _last_start(self, search: Search, number: int, data: bytes, end: int) -> int:
         """Return the last place from which an expression still matches up to the end of its first match."""
-        end, reach = len(data), _REACH
-        while reach < end and self._end(search, number, data[end - reach :]) is None:
+
+        def matches_from(start: int) -> bool:
+            # One byte more: whether a word ends at a place shows in what stands behind it.
+            found = self._end(search, number, data[start : end + 1])
+            return found is not None and start + found <= end
+
+        reach = _REACH
+        while reach < end and not matches_from(end - reach):
             reach *= 2
         first, last = max(0, end - reach), end
         while last - first > 1:
             middle = (first + last) // 2
-            if self._end(search, number, data[middle:]) is None:
-                last = middle
-            else:
+            if matches_from(middle):
                 first = middle
+            else:
+                last = middle
         return first
 
     def _scratch_of(self, searched: hyperscan.Database) -> hyperscan.Scratch:
@@ -97,9 +102,9 @@ class Locator:
         return self._scratch[searched]
 
 
-def entropy(text: str) -> float:
+def entropy(data: bytes) -> float:
     """Return the bits per character that the longest word of a text holds."""
-    word = max(_TOKEN.findall(text), key=len, default="")
+    word = max(_WORD.findall(data), key=len, default=b"")
     return -sum(count / len(word) * log2(count / len(word)) for count in Counter(word).values())
 
 
@@ -111,11 +116,3 @@ def _note(identifier: int, _start: int, _end: int, _flags: int, hits: object) ->
 def _note_end(identifier: int, _start: int, end: int, _flags: int, ends: object) -> None:
     """Note where an expression matched."""
     ends.append((identifier, end))  # type: ignore[attr-defined]
-
-
-def _note_span(_identifier: int, start: int, end: int, _flags: int, spans: object) -> None:
-    """Note a match; of several ends from one start the last counts."""
-    if spans and spans[-1][0] == start:  # type: ignore[index]
-        spans[-1] = (start, end)  # type: ignore[index]
-    else:
-        spans.append((start, end))  # type: ignore[attr-defined]

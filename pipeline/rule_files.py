@@ -31,6 +31,7 @@ class RuleFiles:
     site: Path | None
     overrides: Path | None
     home: Path
+    cache: Path
 
     @classmethod
     def of(cls, settings: PipeSettings) -> "RuleFiles":
@@ -41,6 +42,7 @@ class RuleFiles:
             settings.site_packs or (site if site.is_dir() else None),
             settings.overrides or (overrides if overrides.is_file() else None),
             settings.home,
+            settings.rule_cache or settings.home / "cache" / "rules",
         )
 
     @property
@@ -66,7 +68,7 @@ class RuleFiles:
         is_empty = self.site is not None and self.site.is_dir() and not _inside(self.site)
         return detection.load_rule_set(
             *([self.packs] if self.packs else []),
-            cache=self.home / "cache" / "rules",
+            cache=self.cache,
             site=None if is_empty else self.site,
             overrides=self.overrides,
             today=today,
@@ -90,13 +92,13 @@ class RuleFiles:
             with tempfile.TemporaryDirectory() as folder, ZipFile(self._kept) as archive:
                 archive.extractall(folder)
                 packs, site, overrides = (p if (p := Path(folder) / name).exists() else None for name in _COPIED)
-                return RuleFiles(packs, site, overrides, self.home).load(today)
+                return RuleFiles(packs, site, overrides, self.home, self.cache).load(today)
         except Exception:  # noqa: BLE001 - a copy that is of no use, for whatever reason, is as good as none
             return None
 
     def load_shipped(self, today: date) -> "RuleSet":
         """Return the shipped rules."""
-        return RuleFiles(None, None, None, self.home).load(today)
+        return RuleFiles(None, None, None, self.home, self.cache).load(today)
 
     @property
     def _kept(self) -> Path:

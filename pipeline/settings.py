@@ -155,6 +155,11 @@ class PipeSettings(Section):
         description="File that turns rules off, grades them otherwise, or makes exceptions. Where it is unset, "
         "`overrides.yaml` in the data folder is used if it is there.",
     )
+    rule_cache: Path | None = Field(
+        None,
+        description="Folder in which compiled rules are kept; only its owner may write there. Where it is unset, "
+        "`cache/rules` in the data folder.",
+    )
     retention_days: int = Field(90, ge=1, description="Days that events, findings and alerts are kept.")
     log_json: bool = Field(default=False, description="Write logs as JSON, one object a line.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Lowest log level written.")

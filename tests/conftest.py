@@ -1,6 +1,8 @@
 """Fixtures that give every test real servers: one Valkey and one PostgreSQL for the run, emptied for each test."""
 
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
+from detection.cache import cached_in
 from pipeline.storage import make_engine, migrate, partitions, transaction
 from tests import servers
 
@@ -16,6 +19,16 @@ _TABLES = text(
     "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition "
     "AND relname <> 'alembic_version'"
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile rules once for all tests and the processes that they start: it takes longer than most of them."""
+    folder = config.cache.mkdir("rules") if config.cache is not None else None
+    if folder is not None:
+        os.environ.setdefault("SENTINEL_RULE_CACHE", str(folder))
+        kept = ExitStack()
+        kept.enter_context(cached_in(folder))
+        config.add_cleanup(kept.close)
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,8 @@ def tags(source: View) -> View | None:
     builder = Builder("escapes", source)
     for match in _TAGS.finditer(source.text):
         plain = "".join(chr(ord(character) - _TAG_BASE) for character in match[0])
-        builder.put(plain + "\n", match.start(), match.end(), 1)
+        builder.put(plain, match.start(), match.end(), 1)
+        builder.put("\n", match.start(), match.end())
     return builder.view()
 
 

@@ -9,14 +9,14 @@ from redis import Redis
 from sqlalchemy import Engine, text
 from sqlalchemy import event as events
 
-from detection import Event, Scanner, Severity, Verdict, load_rule_set
+from detection import SHIPPED_PACKS, Event, Scanner, Severity, Verdict, load_rule_set
 from pipeline.chunk import AcceptedEvent, Chunk, encode
 from pipeline.ids import new_uuid
 from pipeline.journal import Journal, Lane, NewChunk
 from pipeline.storage import transaction
 from workers.detect import Bench
 
-RULES = load_rule_set()
+RULES = load_rule_set(SHIPPED_PACKS / "baseline.yaml")
 
 
 class Killed(BaseException):

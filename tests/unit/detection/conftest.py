@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from detection import Event, RuleSet, Scanner, Verdict, load_rule_set
+from detection import SHIPPED_PACKS, Event, RuleSet, Scanner, Verdict, load_rule_set
 
 Judge = Callable[..., Verdict]
 
@@ -38,8 +38,8 @@ def event(**fields: str) -> Event:
 
 @pytest.fixture(scope="session")
 def shipped() -> RuleSet:
-    """Return the shipped rules, compiled."""
-    return load_rule_set()
+    """Return the rules of the pack that the seeds of the product ask for."""
+    return load_rule_set(SHIPPED_PACKS / "baseline.yaml")
 
 
 @pytest.fixture(scope="session")
