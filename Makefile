@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := .venv/.run-ready
 DEV := .venv/.dev-ready
+BENCH := .venv/bench
+FUZZ := .venv/fuzz
 # Debian's python3 without python3-venv makes environments without pip; the machine's own pip then fills them.
 PIP = $(if $(shell $(BIN)/python -m pip --version 2>/dev/null),$(BIN)/python -m pip,$(PYTHON) -m pip --python $(BIN)/python)
 INSTALL = $(PIP) install --quiet --quiet --disable-pip-version-check --require-hashes --no-deps
@@ -12,10 +14,10 @@ EDITABLE = $(PIP) install --quiet --quiet --disable-pip-version-check --no-deps 
 UV = .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench faults lock clean
+.PHONY: help up test check bench bench-detection fuzz faults lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 up: $(RUN) ## Start everything and stay in the foreground (the first run installs into .venv)
 	@exec $(BIN)/sentinel up
@@ -33,6 +35,12 @@ check: $(DEV) ## Lint, format, types, import contracts, rule packs: what CI runs
 bench: $(DEV) ## Measure throughput and latency on this machine
 	@exec $(BIN)/python -m tests.benchmarks
 
+bench-detection: $(DEV) $(BENCH)/.ready ## Measure recall and false positives, beside other products (BENCH_DETECTION_DATA)
+	@exec $(BIN)/python -m tests.benchmarks.detection --peers $(BENCH)/bin/python --sample $${BENCH_SAMPLE:-200} $(ARGS)
+
+fuzz: $(DEV) $(FUZZ)/.ready ## Look for texts that break parsing or detection (SECONDS); Linux on x86-64
+	@PYTHONPATH=$(FUZZ) exec $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
 faults: $(DEV) ## Kill every kind of process many times under load (SENTINEL_KILLS, SENTINEL_SEED)
 	@SENTINEL_KILLS=$${SENTINEL_KILLS:-30} exec $(BIN)/python -m pytest tests/faults/test_kills.py --timeout=3600
 
@@ -41,6 +49,8 @@ lock: ## Write requirements/*.txt anew from pyproject.toml
 	@.venv/lock/bin/python -m pip install --quiet --quiet --disable-pip-version-check uv
 	$(UV) --extra build pyproject.toml --output-file requirements/run.txt
 	$(UV) --extra build --extra dev pyproject.toml --output-file requirements/dev.txt
+	$(UV) --no-deps requirements/bench.in --output-file requirements/bench.txt
+	$(UV) --no-deps requirements/fuzz.in --output-file requirements/fuzz.txt
 
 clean: ## Remove the virtual environment and what tools left behind; data folders stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -60,4 +70,24 @@ $(RUN): .venv/pyvenv.cfg requirements/run.txt pyproject.toml
 $(DEV): $(RUN) requirements/dev.txt
 	@echo "Installing what the tests need …"
 	@$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+# What other products need stays out of our environment. libinjection-python alone has to be built, which may fail.
+$(BENCH)/.ready: BIN := $(BENCH)/bin
+$(BENCH)/.ready: $(BENCH)/pyvenv.cfg requirements/bench.txt
+	@echo "Installing what detection is measured beside …"
+	@sed '/^libinjection-python/,/[^\\]$$/d' requirements/bench.txt >$(BENCH)/ready.txt
+	@sed -n '/^libinjection-python/,/[^\\]$$/p' requirements/bench.txt >$(BENCH)/built.txt
+	@$(INSTALL) -r $(BENCH)/ready.txt
+	@$(INSTALL) --no-build-isolation -r $(BENCH)/built.txt || echo "libinjection-python cannot be built here" >&2
+	@touch $@
+
+$(BENCH)/pyvenv.cfg: | .venv/pyvenv.cfg
+	@$(PYTHON) -m venv $(BENCH) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(BENCH)
+
+# The fuzzer is there for Linux on x86-64 alone.
+$(FUZZ)/.ready: requirements/fuzz.txt | $(DEV)
+	@echo "Installing the fuzzer …"
+	@rm -rf $(FUZZ)
+	@$(INSTALL) --target $(FUZZ) -r requirements/fuzz.txt
 	@touch $@

@@ -183,9 +183,9 @@ def _packs(pipe: PipeSettings) -> Iterator[str]:
 
 
 def rule_warnings(pipe: PipeSettings) -> Iterator[str]:
-    """Tell what is wrong with the site's own packs and overrides: no reason not to start."""
+    """Tell what is wrong with the site's own packs and overrides: no reason not to start. What is new is compiled."""
     files = RuleFiles.of(pipe)
-    if (files.site or files.overrides) and (told := _fault_in(files)):
+    if told := _fault_in(files):
         yield (
             f"Warning: the site's rules do not load: {told}. The rules that worked last are used, or the shipped ones. "
             f"Correct the files; that is noticed without a restart. `{files.check_command}` names everything."

@@ -7,7 +7,7 @@ import hyperscan
 from detection.cache import keep, kept
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2048)
 def database(expressions: tuple[bytes, ...], flags: int) -> hyperscan.Database:
     """Return a database that reports each expression at most once per text, by its position in the tuple.
 

@@ -13,7 +13,7 @@ from detection.overrides import whole
 from detection.views import encode
 
 _REACH = 64
-_MOST_SPANS = 64
+_MOST_SPANS, _AHEAD = 32, 4096
 _WORD = expression_of(rb"[A-Za-z0-9+/_=.~-]+")
 _WORD_GOES_ON = expression_of(rb"[A-Za-z0-9+/_=.~-]*")
 
@@ -48,13 +48,18 @@ class Locator:
         return start, end
 
     def spans(self, search: Search, number: int, data: bytes) -> Iterator[tuple[int, int]]:
-        """Give matches of an expression from left to right, each the shortest that ends there, none overlapping."""
+        """Give the first matches of an expression from left to right, each the shortest that ends there."""
         done = 0
         for _ in range(_MOST_SPANS):
-            end = self._end(search, number, data[done:])
+            # Most matches stand close together: the rest of a long text is scanned only where they do not.
+            ahead = data[done : done + _AHEAD]
+            end = self._end(search, number, ahead)
+            if end is None or end == len(ahead):
+                ahead = data[done:]
+                end = self._end(search, number, ahead)
             if end is None:
                 return
-            start = self._last_start(search, number, data[done:], end)
+            start = self._last_start(search, number, ahead, end)
             yield done + start, done + end
             done += end
 

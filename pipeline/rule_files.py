@@ -1,9 +1,12 @@
 """The files that rules come from: the packs and overrides of a site, and a copy of those that worked last."""
 
+import fcntl
+import hashlib
 import os
 import shlex
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -66,13 +69,32 @@ class RuleFiles:
         """
         # Somebody may make the folder before the first pack.
         is_empty = self.site is not None and self.site.is_dir() and not _inside(self.site)
-        return detection.load_rule_set(
-            *([self.packs] if self.packs else []),
-            cache=self.cache,
-            site=None if is_empty else self.site,
-            overrides=self.overrides,
-            today=today,
-        )
+        with self._alone():
+            return detection.load_rule_set(
+                *([self.packs] if self.packs else []),
+                cache=self.cache,
+                site=None if is_empty else self.site,
+                overrides=self.overrides,
+                today=today,
+            )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process compile what is new, while the others wait for what it keeps."""
+        shipped = [_stamped(path) for path in _inside(detection.SHIPPED_PACKS)]
+        key = hashlib.sha256(repr((self.stamp(), shipped)).encode()).hexdigest()
+        done = self.cache / f"{key[:40]}.loaded"
+        if done.exists():
+            yield
+            return
+        with ExitStack() as stack:
+            with suppress(OSError):
+                self.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+                lock = stack.enter_context((self.cache / "lock").open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+            with suppress(OSError):
+                done.touch()
 
     def keep(self) -> None:
         """Copy the files, in one step, over what was kept before; that there are none is kept too.

@@ -113,11 +113,11 @@ def test_every_make_target_is_helped_and_every_documented_one_exists() -> None:
     """
     makefile = (tree.ROOT / "Makefile").read_text(encoding="utf-8")
     phony = set(re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split())  # type: ignore[index]
-    helped = set(re.findall(r"^([a-z]+):.*## .", makefile, re.MULTILINE))
+    helped = set(re.findall(r"^([a-z-]+):.*## .", makefile, re.MULTILINE))
     named = {
         target
         for page in [*_DOCUMENTS, tree.ROOT / ".ci" / "run"]
-        for target in re.findall(r"(?:^|`)make ([a-z]+)\b", page.read_text(encoding="utf-8"), re.MULTILINE)
+        for target in re.findall(r"(?:^|`)make ([a-z-]+)\b", page.read_text(encoding="utf-8"), re.MULTILINE)
     }
 
     assert helped == phony

@@ -9,7 +9,7 @@ import pytest
 from tests.architecture import tree
 
 _PROJECT: dict[str, Any] = tomllib.loads((tree.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-_LOCKS = ("run", "dev")
+_LOCKS = ("run", "dev", "bench", "fuzz")
 # Written so that it does not find itself.
 _MACHINE = re.compile(r"(?<![\w.{}$])/(?:work|root|Users|home/[a-z]+|mnt|workspace)/[\w.-]+|[A-Z]:\\Users\\")
 _TEXT = (".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".sh", ".lua", ".sql", ".html", ".css", ".js", ".svg", ".mako")

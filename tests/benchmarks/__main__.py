@@ -21,6 +21,7 @@ import psutil
 import psycopg2
 
 from deploy import ports
+from tests.benchmarks import detection_speed
 from tests.benchmarks.load import Answer, drip, events, storm
 from tests.integration.deploy.running import ROOT, Stack, eventually
 
@@ -31,7 +32,7 @@ _OBVIOUS = 1500
 
 
 def main() -> None:
-    """Run everything, and print one table."""
+    """Run everything, and print one table of the stack and another of its engine."""
     print(f"seed {SEED}; {os.cpu_count()} cores; {FILE_EVENTS:,} events in the file\n")
     with tempfile.TemporaryDirectory(prefix="sentinel-bench-") as folder:
         stack = Stack(Path(folder) / "home")
@@ -43,6 +44,7 @@ def main() -> None:
             asyncio.run(_measure(stack, Path(folder)))
         finally:
             _stop(stack)
+    detection_speed.main([])
 
 
 def _restart(stack: Stack) -> None:
