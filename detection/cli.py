@@ -1,5 +1,6 @@
 """The commands that need no server: ``scan``, and ``rules list``, ``check``, ``test`` and ``explain``."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,10 +141,19 @@ def _time(rule_set: "RuleSet") -> None:
 def _admit(paths: list[Path] | None, site: Path | None = None, overrides: Path | None = None) -> "RuleSet":
     """Return the rules of those packs, or name every mistake and exit 1."""
     from detection.admission import SHIPPED_PACKS, admit  # noqa: PLC0415 - as above
+    from detection.cache import cached_in  # noqa: PLC0415 - as above
 
-    rule_set, errors = admit(paths or [SHIPPED_PACKS], site=site, overrides=overrides)
+    with cached_in(_cache()):
+        rule_set, errors = admit(paths or [SHIPPED_PACKS], site=site, overrides=overrides)
     _fail_for(errors)
     return rule_set
+
+
+def _cache() -> Path:
+    """Return where these commands keep what they compile: where the servers do, if that is set, or with the user."""
+    named = os.environ.get("SENTINEL_RULE_CACHE")
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(caches) / "mcp-sentinel" / "rules"
 
 
 def _fail_for(errors: "list[RuleError]") -> None:
@@ -164,7 +174,7 @@ def _load(packs: list[Path] | None, site: Path | None = None, overrides: Path | 
     from detection.errors import RuleErrors  # noqa: PLC0415 - as above
 
     try:
-        return load_rule_set(*packs or (), site=site, overrides=overrides)
+        return load_rule_set(*packs or (), cache=_cache(), site=site, overrides=overrides)
     except RuleErrors as error:
         _refuse(str(error))
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from detection import Event, Scanner, load_rule_set
+from detection import SHIPPED_PACKS, Event, Scanner, load_rule_set
 from detection.databases import database
 
 _ATTACK = Event("2024-01-15T14:30:00Z", "alice", "ChatBot", "os_shell", "1' OR '1'='1' --", "<script>alert(1)</script>")
@@ -10,7 +10,7 @@ _ATTACK = Event("2024-01-15T14:30:00Z", "alice", "ChatBot", "os_shell", "1' OR '
 
 def _findings(cache: Path | None) -> list[str]:
     database.cache_clear()
-    return [finding.rule_id for finding in Scanner(load_rule_set(cache=cache)).scan(_ATTACK).findings]
+    return [finding.rule_id for finding in Scanner(load_rule_set(SHIPPED_PACKS / "baseline.yaml", cache=cache)).scan(_ATTACK).findings]
 
 
 def test_kept_databases_find_what_fresh_ones_find(tmp_path: Path) -> None:
