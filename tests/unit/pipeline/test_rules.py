@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from detection import Event, RuleErrors, Scanner
 from pipeline.rules import InForce, Rules
@@ -226,19 +227,18 @@ def test_an_exception_ends_even_while_a_file_is_broken(site: Site) -> None:
     assert rules.current.faults
 
 
-def test_a_data_folder_that_cannot_be_written_costs_only_the_copy(
-    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_data_folder_that_cannot_be_written_costs_only_the_copy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rules are in force, and what is missing is said."""
 
     def refuse(**_: object) -> None:
         raise PermissionError("read-only")
 
     monkeypatch.setattr("tempfile.mkstemp", refuse)
-    rules = site.rules()
+    with capture_logs() as said:
+        rules = site.rules()
 
     assert found(rules, "walrus") == {"base-word"}
-    assert "rules_not_kept" in capsys.readouterr().out
+    assert "rules_not_kept" in {line["event"] for line in said}
 
 
 def test_what_could_not_be_kept_is_not_given_up_for_an_older_copy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
