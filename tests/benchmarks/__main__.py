@@ -160,6 +160,7 @@ def _obvious(stack: Stack) -> Iterator[int]:
         "PYTHONPATH": str(ROOT),
         "BENCH_REDIS_URL": servers["SENTINEL_REDIS_URL"].rpartition("/")[0] + "/5",
         "BENCH_DATABASE_URL": servers["SENTINEL_DATABASE_URL"],
+        "BENCH_RULE_CACHE": str(stack.home.path / "cache" / "rules"),
     }
     quiet: dict[str, Any] = {"env": env, "cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     python = [sys.executable, "-m"]

@@ -1,6 +1,7 @@
 """The obvious design, to measure against: pydantic, one Celery task an event, one committed insert an event."""
 
 import os
+from pathlib import Path
 
 from celery import Celery
 from fastapi import FastAPI
@@ -50,7 +51,7 @@ def post(event: EventIn) -> dict[str, str]:
 def judge(event: dict[str, str]) -> None:
     """Scan and insert one event."""
     if not _made:
-        _made["scanner"] = Scanner(load_rule_set())
+        _made["scanner"] = Scanner(load_rule_set(cache=Path(os.environ["BENCH_RULE_CACHE"])))
         _made["engine"] = create_engine(os.environ["BENCH_DATABASE_URL"].replace("postgresql:", "postgresql+psycopg2:"))
     verdict = _made["scanner"].scan(Event(**event))  # type: ignore[attr-defined, arg-type]
     with _made["engine"].begin() as connection:  # type: ignore[attr-defined]
