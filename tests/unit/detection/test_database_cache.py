@@ -10,7 +10,8 @@ _ATTACK = Event("2024-01-15T14:30:00Z", "alice", "ChatBot", "os_shell", "1' OR '
 
 def _findings(cache: Path | None) -> list[str]:
     database.cache_clear()
-    return [finding.rule_id for finding in Scanner(load_rule_set(SHIPPED_PACKS / "baseline.yaml", cache=cache)).scan(_ATTACK).findings]
+    rules = load_rule_set(SHIPPED_PACKS / "baseline.yaml", cache=cache)
+    return [finding.rule_id for finding in Scanner(rules).scan(_ATTACK).findings]
 
 
 def test_kept_databases_find_what_fresh_ones_find(tmp_path: Path) -> None:
