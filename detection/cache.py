@@ -46,9 +46,12 @@ def keep(data: bytes, kind: str, *made_from: object) -> None:
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as target:
-            target.write(data)
-        Path(name).rename(path)
+        try:
+            with os.fdopen(handle, "wb") as target:
+                target.write(data)
+            Path(name).rename(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
 
 
 def _path(kind: str, made_from: tuple[object, ...]) -> Path | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from detection.compiler import Expression, Measure
 from detection.event import Event
+from detection.rule import FIELDS
 from detection.scanner import Look, Scanner
 
 _SHOWN = 100
@@ -46,6 +47,8 @@ def _parts(look: Look) -> Iterator[Expression | Measure]:
 def _why_not(look: Look, rule_id: str, event: Event) -> str:
     """Return why hits of a rule are not a finding."""
     rule = next(part.rule for part in _parts(look) if part.rule.id == rule_id)
+    if look.field in FIELDS and look.field not in rule.fields:
+        return f"the rule looks only at {', '.join(rule.fields)}"
     if rule.views and look.view.name not in rule.views:
         return f"the rule looks only at {', '.join(rule.views)}"
     if rule.tools is not None and not rule.tools.include(event.tool):

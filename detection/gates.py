@@ -205,7 +205,7 @@ def _join(left: Texts, right: Texts) -> Texts | None:
 
 def _item(code: Any, argument: Any) -> _Parsed:  # noqa: ANN401, PLR0911 - what the parser gives
     if code is op.LITERAL:
-        return frozenset({_small(argument)}), []
+        return (None if argument == BOUNDARY else frozenset({_small(argument)})), []
     if code is op.IN:
         return _class(argument), []
     if code is op.AT:
@@ -261,7 +261,7 @@ def _members(members: Sequence[tuple[Any, Any]]) -> Iterator[bytes]:
     """Give the characters of a class, and an empty text for what is no character."""
     for code, argument in members:
         if code is op.LITERAL:
-            yield _small(argument)
+            yield b"" if argument == BOUNDARY else _small(argument)
         elif code is op.RANGE and argument[1] - argument[0] < _MOST_CLASS:
             yield from (_small(sign) for sign in range(argument[0], argument[1] + 1))
         else:

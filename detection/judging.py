@@ -9,6 +9,8 @@ from detection.finding import Finding, excerpt
 from detection.locating import Locator
 from detection.views import View, candidates
 
+_RUNS = frozenset({"base64", "hex"})
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -44,9 +46,9 @@ class Evidence:
         return len(set(self._spans(name)))
 
     def _spans(self, name: str) -> list[tuple[int, int]]:
-        """Return where a pattern matches, in code points of the field."""
+        """Return where a pattern matches, in code points of the field, or of the view where one run stands for all."""
         return [
-            match.place.span(*span)
+            match.place.points(*span) if match.place.name in _RUNS else match.place.span(*span)
             for match in self.matches
             if match.part.pattern.name == name and match.number >= 0
             for span in self.locator.spans(self.search, match.number, match.place.data)

@@ -10,7 +10,8 @@ BEFORE = rb"(?:^|[\n\r\"'`=:&?;,#>(\[|]|\xe2\x80[\x98-\x9f])\s*"
 AFTER = rb"\s*(?:$|[\n\r\"'`&<]|\xe2\x80[\x98-\x9f])"
 """What stands around a candidate wherever one can be cut: in place of its ends they find texts worth cutting."""
 
-_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# One that is never closed takes the rest, so that it is read once.
+_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)', re.DOTALL)
 _CURLY = re.compile("[\u201c\u2018]([^\u201c\u201d\u2018\u2019]*)[\u201d\u2019]")
 _SINGLE = re.compile(r"'([^'\n]*)'(?!\w)")
 _BACKTICK = re.compile(r"`([^`]+)`")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from html.entities import html5
 from itertools import islice
+from unicodedata import category
 from urllib.parse import unquote_plus
 
 from detection.views._view import WHOLE, Builder, View, encode
@@ -24,10 +25,12 @@ _SINGLE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0"
 _TAGS = re.compile("[\U000e0020-\U000e007e]{2,}")
 _TAG_BASE = 0xE0000
 # Lines of a wrapped block first, then a run within a line.
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{60,76}\r?\n)+[A-Za-z0-9+/]+={0,2}|\b[A-Za-z0-9+/_-]{16,}={0,2}")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{60,76}\r?\n)+[A-Za-z0-9+/]+={0,2}|(?<![\w+/-])[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(r"(?:[2-7][0-9a-fA-F]|0[9aAdD]){8,}")
 _URL_SAFE = str.maketrans("-_", "+/", "\r\n")
 _FEWEST = 16
+_SAMPLE, _MOST_ODD = 512, 10
+_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _MOST_RUNS = 16_384
 """How many runs of one kind are undone in a view; ordinary texts have few, and each costs time."""
 _HIGHEST = 0x10FFFF
@@ -179,11 +182,21 @@ def _readable(decode: Callable[[str], bytes], run: str) -> str | None:
     try:
         data = decode(run)
         # Half of all bytes being zero is how Windows writes ASCII.
-        text = data.decode("utf-16-le") if data[1:2] == b"\0" and not any(data[1::2]) else data.decode()
+        if data[:2] in _MARKS:
+            text = data.decode("utf-16")
+        else:
+            text = data.decode("utf-16-le") if data[1:2] == b"\0" and not any(data[1::2]) else data.decode()
     except (ValueError, binascii.Error):
         return None
-    visible = text.replace("\n", "").replace("\r", "").replace("\t", "")
-    return text if visible.isprintable() and len(visible) > 1 else None
+    return text if len(text.strip()) > 1 and _is_text(text[:_SAMPLE]) else None
+
+
+def _is_text(sample: str) -> bool:
+    """Say whether nearly all of a text can be seen: one odd sign must not hide the rest."""
+    if sample.isprintable():
+        return True
+    odd = sum(not (sign.isprintable() or sign.isspace() or category(sign) == "Cf") for sign in sample)
+    return odd * _MOST_ODD <= len(sample)
 
 
 def _of_units(data: bytes) -> str:

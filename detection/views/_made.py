@@ -10,7 +10,7 @@ NAMES = ("raw", "normalised", "percent", "html", "escapes", "base64", "hex")
 """The names that views have."""
 
 _DEPTH = 2
-_TIMES, _FREE = 4, 4096
+_TIMES, _FREE = 6, 4096
 
 # What calls for each decoder. Normalising: letters that fold or look like others, invisible characters, typographic
 # marks, compatible forms; comments inside SQL.
@@ -60,9 +60,9 @@ def made(
                 other = decode(view)
                 if other is None or other.text in seen:
                     continue
+                if len(other.text) > left:
+                    continue
                 left -= len(other.text)
-                if left < 0:
-                    return
                 seen.add(other.text)
                 found = scan(other)
                 yield other, found

@@ -19,7 +19,7 @@ _OTHER = (
 _ALIKE = {
     look: letter for looks, letters in (_CYRILLIC, _GREEK, _OTHER) for look, letter in zip(looks, letters, strict=True)
 }
-_WORD = re.compile(r"[^\W\d_]*[\u0370-\u03ff\u0400-\u052f]+[^\W\d_]*")
+_WORD = re.compile(r"[^\W\d_]+")
 _FOREIGN = re.compile(r"[\u0370-\u03ff\u0400-\u052f]")
 # What is not taken over as it stands: a comment, several blanks, and everything outside ASCII.
 _ODD = re.compile(r"/\*[^*]{0,200}\*+(?:[^/*][^*]{0,200}\*+){0,8}/\s*|\s{2,}|[^\x00-\x7f]+|[\x00-\x08\x0e-\x1f\x7f]+")

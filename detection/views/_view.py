@@ -38,7 +38,7 @@ class View:
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the code points of the field that the bytes from ``start`` to ``end`` of this view belong to."""
-        first, last = self._points(start, end)
+        first, last = self.points(start, end)
         view = self
         while view.source is not None:
             first, last = view._back(first, last)
@@ -57,8 +57,8 @@ class View:
         text = self.text[start:end]
         return View(self.name, text, encode(text), ((0, start, end, 1),), self)
 
-    def _points(self, start: int, end: int) -> tuple[int, int]:
-        """Return the code points of this view that some of its bytes belong to."""
+    def points(self, start: int, end: int) -> tuple[int, int]:
+        """Return the code points of this view, not of the field, that some of its bytes belong to."""
         if len(self.data) == len(self.text):
             return start, end
         # Patterns work on bytes, and may begin or end inside a character: take all of it.

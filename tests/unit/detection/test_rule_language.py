@@ -1,5 +1,6 @@
 """What rules can ask for beyond a text in a field."""
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -199,3 +200,25 @@ def test_explain_shows_views_hits_and_the_verdict(write_pack: Callable[..., Path
         assert "example (finding, low)" in result.stdout
         assert "in the view percent" in result.stdout
     assert "clean" in CliRunner().invoke(rules_app, ["explain", "\udcff", "--packs", str(folder)]).stdout
+
+
+def test_distances_hold_inside_what_was_encoded(scanning: Scanning) -> None:
+    """
+    A run stands for all its text in the field; how far apart its words are is asked of the text.
+    """
+    scanner = scanning(
+        "{one: {contains: alpha}, two: {contains: omega}}",
+        "alpha omega",
+        ("tests:", "condition: one near:20 two\n    tests:"),
+    )
+    close, far = "alpha and omega", "alpha" + " word" * 50 + " omega"
+
+    assert scanner.scan(event(prompt=base64.b64encode(close.encode()).decode())).findings
+    assert not scanner.scan(event(prompt=base64.b64encode(far.encode()).decode())).findings
+
+
+def test_a_literal_backspace_is_found(scanning: Scanning) -> None:
+    """
+    It is a sign like any other, and no boundary of a word.
+    """
+    assert _found(scanning(r"{word: {regex: 'evil\x08words', means: a sign}}", r'"evil\bwords"'), "evil\x08words")
