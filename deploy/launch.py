@@ -125,7 +125,8 @@ class Launcher:
         data, binaries = self._home.path / "postgres", embedded_postgres.find()
         if not data.exists():
             remembered.schema = None
-            self._console.say(f"First start: making the database in {data}, and compiling the rules …")
+            told = f"First start: making the database in {data}, and compiling the rules once."
+            self._console.say(f"{told} This takes about half a minute …")
         who = embedded_postgres.prepare(binaries, data, remembered.postgres_password)
         return embedded_postgres.spec(binaries, data, remembered.postgres_port or 0, who)
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 
 from detection.cache import cached_in, keep, kept
-from detection.compiler import RuleSet, compile_rules, refused
+from detection.compiler import RuleSet, compile_rules
 from detection.errors import RuleError, RuleErrors
 from detection.event import Event
 from detection.linters import lint
 from detection.loader import load_overrides, load_packs
 from detection.overrides import apply, current
 from detection.scanner import Scanner
+from detection.search import refused, search_of
 
 SHIPPED_PACKS = Path(__file__).parent / "packs"
 """The packs that come with the product."""
@@ -60,7 +61,8 @@ def admit(
         read = [*(rule for rule in read if rule.id not in replaced), *added]
         sound = [*(rule for rule in sound if rule.id not in replaced), *good]
     whole = {id(rule) for rule in sound}
-    errors.extend([*lint(read), *refused(rule for rule in read if id(rule) not in whole)])
+    unsound = [rule for rule in read if id(rule) not in whole]
+    errors.extend([*lint(read), *(error for rule in unsound for error in refused(search_of(rule)))])
     # A rule that a linter refused can still be tried, so that its author is told everything in one go.
     rules = list({rule.id: rule for rule in reversed(sound)}.values())
     # Exceptions are for events of the site, not for the tests of rules.

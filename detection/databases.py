@@ -4,10 +4,9 @@ from functools import lru_cache
 
 import hyperscan
 
-from detection.cache import keep, kept
+from detection.cache import keep, kept, note_use
 
 
-@lru_cache(maxsize=2048)
 def database(expressions: tuple[bytes, ...], flags: int) -> hyperscan.Database:
     """Return a database that reports each expression at most once per text, by its position in the tuple.
 
@@ -20,6 +19,15 @@ def database(expressions: tuple[bytes, ...], flags: int) -> hyperscan.Database:
     """
     # Where matches begin is found by other means: the engine's own (SOM_LEFTMOST) crashes on some expressions.
     flags |= hyperscan.HS_FLAG_SINGLEMATCH
+    hits = _made.cache_info().hits
+    found = _made(expressions, flags)
+    if _made.cache_info().hits > hits:
+        note_use("hs", flags, expressions)
+    return found
+
+
+@lru_cache(maxsize=2048)
+def _made(expressions: tuple[bytes, ...], flags: int) -> hyperscan.Database:
     if (found := _load(expressions, flags)) is not None:
         return found
     compiled = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from detection.compiler import Expression, Measure
 from detection.event import Event
 from detection.rule import FIELDS
 from detection.scanner import Look, Scanner
+from detection.search import Expression, Measure
 
 _SHOWN = 100
 

@@ -5,8 +5,9 @@ literals that the expressions need, and most expressions are never run. What an 
 parse: too little is asked rather than too much, so that a gate never hides a match.
 
 A literal is written in small letters; ``\b`` in it is the boundary of a word. Which literals are rare enough to be
-worth asking for is estimated from how often words stand in ordinary prompts, tool results, code and documents of 2.5 kB
-(``common.txt``: per mille of such texts, and the word).
+worth asking for is estimated from how often words stand in ordinary texts of 2.5 kB (``common.txt``: per mille of such
+texts, and the word; counted once over public prompts, tool results, code and documents). It decides how fast a scan is,
+never what it finds.
 """
 
 import re
@@ -48,7 +49,7 @@ _ALONE, _PER_SIGN, _ANCHORED = 0.3, 0.002, 0.1
 """Microseconds that it takes to run an expression over every text: one of no length, each sign more; one that is tied
 to the beginning of the text, and so seldom runs far."""
 # What the engine and the parser of Python read differently, or only one of them reads.
-_FOREIGN = re.compile(rb"(?<!\\)(?:\\\\)*(?:\\[QEhHvVRNKGX]|\[:\^?\w+:\])|\x08")
+_FOREIGN = re.compile(rb"(?<!\\)(?:\\\\)*(?:\\[QEhHvVRNKGX]|\[:\^?\w+:\])")
 _END = re.compile(rb"(?<!\\)((?:\\\\)*)\\z")
 _PART = re.compile(rb"\x08?\w+\x08?|[^\w\x08]+")
 
@@ -205,7 +206,8 @@ def _join(left: Texts, right: Texts) -> Texts | None:
 
 def _item(code: Any, argument: Any) -> _Parsed:  # noqa: ANN401, PLR0911 - what the parser gives
     if code is op.LITERAL:
-        return (None if argument == BOUNDARY else frozenset({_small(argument)})), []
+        small = _small(argument)
+        return (frozenset({small}) if small else None), []
     if code is op.IN:
         return _class(argument), []
     if code is op.AT:
@@ -261,7 +263,7 @@ def _members(members: Sequence[tuple[Any, Any]]) -> Iterator[bytes]:
     """Give the characters of a class, and an empty text for what is no character."""
     for code, argument in members:
         if code is op.LITERAL:
-            yield b"" if argument == BOUNDARY else _small(argument)
+            yield _small(argument)
         elif code is op.RANGE and argument[1] - argument[0] < _MOST_CLASS:
             yield from (_small(sign) for sign in range(argument[0], argument[1] + 1))
         else:
@@ -269,4 +271,5 @@ def _members(members: Sequence[tuple[Any, Any]]) -> Iterator[bytes]:
 
 
 def _small(sign: int) -> bytes:
-    return bytes([sign]).lower()
+    """Return a character as literals are written; nothing for what would read as the boundary of a word."""
+    return b"" if sign == BOUNDARY else bytes([sign]).lower()

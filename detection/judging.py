@@ -1,12 +1,13 @@
 """Judging one field: which rules a view opens, what matches of them, whether that is a finding, and where it stands."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 
-from detection.compiler import Expression, FieldPlan, Measure, Search
+from detection.compiler import FieldPlan
 from detection.finding import Finding, excerpt
 from detection.locating import Locator
+from detection.search import Expression, Measure, Search
 from detection.views import View, candidates
 
 _RUNS = frozenset({"base64", "hex"})
@@ -36,23 +37,27 @@ class Evidence:
 
     def near(self, one: str, other: str, distance: int) -> bool:
         """Say whether two patterns match no further apart than that, in code points of the field."""
+        others = list(self._spans(other))
         return any(
             max(left[0], right[0]) - min(left[1], right[1]) <= distance
-            for left, right in product(self._spans(one), self._spans(other))
+            for left, right in product(self._spans(one), others)
         )
 
-    def count(self, name: str) -> int:
-        """Return how many matches of a pattern there are at different places of the field."""
-        return len(set(self._spans(name)))
+    def repeats(self, name: str, times: int) -> bool:
+        """Say whether a pattern matches at so many different places of the field."""
+        found: set[tuple[int, int]] = set()
+        for span in self._spans(name):
+            found.add(span)
+            if len(found) >= times:
+                return True
+        return False
 
-    def _spans(self, name: str) -> list[tuple[int, int]]:
-        """Return where a pattern matches, in code points of the field, or of the view where one run stands for all."""
-        return [
-            match.place.points(*span) if match.place.name in _RUNS else match.place.span(*span)
-            for match in self.matches
-            if match.part.pattern.name == name and match.number >= 0
-            for span in self.locator.spans(self.search, match.number, match.place.data)
-        ]
+    def _spans(self, name: str) -> Iterator[tuple[int, int]]:
+        """Give where a pattern matches, in code points of the field, or of the view where one run stands for all."""
+        for match in self.matches:
+            if match.part.pattern.name == name and match.number >= 0:
+                for span in self.locator.spans(self.search, match.number, match.place.data):
+                    yield match.place.points(*span) if match.place.name in _RUNS else match.place.span(*span)
 
 
 class Case:
@@ -70,12 +75,12 @@ class Case:
         for index in plan.measured:
             if held := [each for each in plan.searches[index].measures if each.matcher.holds(each.value, text)]:
                 self._measures[index] = held
-        self._cut: dict[int, Sequence[View]] = {}
+        self._cut: dict[View, Sequence[View]] = {}
 
     def weigh(self, view: View, hits: Sequence[int]) -> None:
         """Note a finding for every rule whose condition holds in a view, given what of the gates stands in it."""
         opened = opened_by(self._plan, hits)
-        if view.source is None:
+        if self._measures and (view.whole or view).source is None:
             for index in self._measures:
                 opened.setdefault(index, set())
         for index in sorted(opened):
@@ -108,7 +113,9 @@ class Case:
             part = search.expressions[number]
             if part.of_candidate:
                 wanted.add(number)
-            elif (match := self._confirmed(search, Match(part, view, number, end))) is not None:
+                continue
+            match = self._confirmed(search, Match(part, view, number, end))
+            if match is not None:
                 matches.append(match)
         for place in self._candidates(view) if wanted else ():
             for number, end in self._locator.ends(search.exact, place.data):
@@ -123,19 +130,27 @@ class Case:
         return matches
 
     def _confirmed(self, search: Search, match: Match) -> Match | None:
-        """Ask for the entropy, where a pattern does."""
-        pattern = match.part.pattern
-        if pattern.entropy_above is None:
+        """Return the match, or another, of an expression that may ask for more than one scan could tell."""
+        place, number = match.place, match.number
+        begins, ends = place.edges() if number in search.anchored else (True, True)
+        if not (begins and ends):
+            found = self._locator.ends(search.inside(number, begins=begins, ends=ends), place.data)
+            if not found:
+                return None
+            match = replace(match, end=found[0][1])
+        bits = match.part.pattern.entropy_above
+        if bits is None:
             return match
-        span = self._locator.random_enough(search, match.number, match.place.data, pattern.entropy_above)
-        return None if span is None else Match(match.part, match.place, match.number, span[1], span)
+        span = self._locator.random_enough(search, number, place.data, bits)
+        return None if span is None else replace(match, end=span[1], span=span)
 
     def _candidates(self, view: View) -> Sequence[View]:
         """Return the values to be cut out of a view, and of what it was made from: there the cuts may be plainer."""
-        if id(view) not in self._cut:
+        if view not in self._cut:
             own = tuple(candidates(view))
-            self._cut[id(view)] = own if view.source is None else (*own, *self._candidates(view.source))
-        return self._cut[id(view)]
+            before = view.source if view.whole is None else None
+            self._cut[view] = own if before is None else (*own, *self._candidates(before))
+        return self._cut[view]
 
     def _finding(self, evidence: Evidence) -> Finding:
         """Write down what was found, at the first match that counts for it: there a reader begins."""
@@ -162,16 +177,20 @@ class Case:
         """Return where in the field a match stands."""
         if isinstance(match.part, Measure):
             return None
-        at = match.span or self._locator.first(search, match.number, match.place.data)
-        return match.part.matcher.narrow(self._text, *match.place.span(*at))
+        start, end = match.span or (self._locator.start(search, match.number, match.place.data, match.end), match.end)
+        return match.part.matcher.narrow(self._text, *match.place.span(start, end))
 
 
 def opened_by(plan: FieldPlan, hits: Sequence[int]) -> dict[int, set[str]]:
     """Return which searches stand open, and which of their patterns may match."""
     opened: dict[int, set[str]] = {}
+    present = set(hits)
     for hit in hits:
         for gate in plan.opens[hit]:
-            if not any(other.isdisjoint(hits) for other in gate.others):
+            for other in gate.others:
+                if present.isdisjoint(other):
+                    break
+            else:
                 opened.setdefault(gate.search, set()).add(gate.pattern)
     return opened
 

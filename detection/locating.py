@@ -7,13 +7,14 @@ from re import compile as expression_of
 
 import hyperscan
 
-from detection.compiler import Search
 from detection.databases import database
 from detection.overrides import whole
+from detection.search import Search
 from detection.views import encode
 
 _REACH = 64
-_MOST_SPANS, _AHEAD = 32, 4096
+_MOST_SPANS = 32
+_AHEAD, _FURTHER = 1024, 4
 _WORD = expression_of(rb"[A-Za-z0-9+/_=.~-]+")
 _WORD_GOES_ON = expression_of(rb"[A-Za-z0-9+/_=.~-]*")
 
@@ -36,32 +37,37 @@ class Locator:
         searched.scan(data, match_event_handler=_note_end, context=found, scratch=self._scratch_of(searched))
         return found
 
-    def first(self, search: Search, number: int, data: bytes) -> tuple[int, int]:
-        """Find where an expression matches: the first end, then the last start from which it matches up to there.
+    def start(self, search: Search, number: int, data: bytes, end: int) -> int:
+        """Find where the first match of an expression, which ends at ``end``, starts: the last place to match from.
 
         Every step is a scan in linear time, and the steps halve. What is found is a text that matches by itself.
         """
-        end = self._end(search, number, data) or len(data)
         expression = search.expressions[number]
         width = expression.matcher.width(expression.value)
-        start = self._last_start(search, number, data, end) if width is None else end - width
-        return start, end
+        return self._last_start(search, number, data, end) if width is None else end - width
 
     def spans(self, search: Search, number: int, data: bytes) -> Iterator[tuple[int, int]]:
         """Give the first matches of an expression from left to right, each the shortest that ends there."""
         done = 0
         for _ in range(_MOST_SPANS):
-            # Most matches stand close together: the rest of a long text is scanned only where they do not.
-            ahead = data[done : done + _AHEAD]
-            end = self._end(search, number, ahead)
-            if end is None or end == len(ahead):
-                ahead = data[done:]
-                end = self._end(search, number, ahead)
+            end = self._next_end(search, number, data, done)
             if end is None:
                 return
-            start = self._last_start(search, number, ahead, end)
-            yield done + start, done + end
-            done += end
+            start = self._last_start(search, number, data[done : end + 1], end - done)
+            yield done + start, end
+            done = end
+
+    def _next_end(self, search: Search, number: int, data: bytes, done: int) -> int | None:
+        """Return where the first match after a place ends: most stand close by, and so little is scanned at first."""
+        ahead = _AHEAD
+        while True:
+            part = data[done : done + ahead]
+            end = self._end(search, number, part)
+            is_whole = done + len(part) == len(data)
+            # Whether a match ends where the part does shows in what stands behind it.
+            if is_whole or (end is not None and end < len(part)):
+                return None if end is None else done + end
+            ahead *= _FURTHER
 
     def random_enough(self, search: Search, number: int, data: bytes, bits: float) -> tuple[int, int] | None:
         """Return the first match whose longest word is that hard to guess; the word may go on behind the match."""

@@ -81,8 +81,8 @@ class Matched(Protocol):
     def near(self, one: str, other: str, distance: int) -> bool:
         """Say whether a match of one pattern and a match of another stand no further apart than that."""
 
-    def count(self, name: str) -> int:
-        """Return how many matches of a pattern there are that do not overlap."""
+    def repeats(self, name: str, times: int) -> bool:
+        """Say whether a pattern matches so many times without overlap."""
 
 
 class Condition(Protocol):
@@ -148,7 +148,7 @@ class Repeated:
 
     def holds(self, matched: Matched) -> bool:
         """Count the matches."""
-        return self.name in matched and matched.count(self.name) >= self.times
+        return self.name in matched and matched.repeats(self.name, self.times)
 
     def possible(self, names: Container[str]) -> bool:
         """Ask for the name alone."""

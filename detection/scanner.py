@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 
-from detection.compiler import Expression, FieldPlan, Measure, RuleSet
+from detection.compiler import FieldPlan, RuleSet
 from detection.event import Event
 from detection.finding import Finding
 from detection.judging import Case, opened_by
 from detection.locating import Locator
 from detection.rule import FIELDS, METADATA
+from detection.search import Expression, Measure
 from detection.verdict import Verdict
-from detection.views import View, made, raw
+from detection.views import View, made, pieces, raw
 
 _MOST_TEXTS, _DEEPEST = 256, 8
 
@@ -76,13 +77,11 @@ class Scanner:
         for plan, name, text in texts:
             if not text:
                 continue
-            field = raw(text)
-            hits = self._hits(plan, field)
             measures = [each for search in plan.searches for each in search.measures]
             held = [each for each in measures if each.matcher.holds(each.value, text)]
-            yield Look(name, field, self._expressions(plan, field, hits), held)
-            for view, found in made(field, hits, partial(self._hits, plan)):
-                yield Look(name, view, self._expressions(plan, view, found), ())
+            for piece in pieces(raw(text)):
+                for view, hits in self._views(plan, piece):
+                    yield Look(name, view, self._expressions(plan, view, hits), held if view is piece else ())
 
     def _expressions(self, plan: FieldPlan, view: View, hits: Sequence[int]) -> Sequence[Expression]:
         """Return what is hit in a view by the rules whose gates stand open, in a settled order."""
@@ -95,19 +94,24 @@ class Scanner:
 
     def _judge(self, plan: FieldPlan, name: str, text: str, tool: str) -> Sequence[Finding]:
         """Judge one field: as it was sent first, then in the other views that it calls for."""
-        field = raw(text)
-        hits = self._hits(plan, field)
-        if not hits and not plan.measured:
-            return ()
         case = Case(plan, name, text, tool, self._locator)
-        case.weigh(field, hits)
-        for view, found in made(field, hits, partial(self._hits, plan)):
-            case.weigh(view, found)
+        for piece in pieces(raw(text)):
+            for view, hits in self._views(plan, piece):
+                case.weigh(view, hits)
         return case.findings
+
+    def _views(self, plan: FieldPlan, field: View) -> Iterator[tuple[View, Sequence[int]]]:
+        """Give a field, or a piece of it, and then the other views that it calls for, each with its hits."""
+        look = partial(self._hits, plan)
+        hits = look(field)
+        yield field, hits
+        if hits:
+            yield from made(field, hits, look)
 
     def _hits(self, plan: FieldPlan, view: View) -> Sequence[int]:
         """Return what of the gates and triggers stands in a view."""
-        return () if plan.database is None else self._locator.hits(plan.database, view.data)
+        found = [(first, self._locator.hits(searched, view.data)) for first, searched in plan.databases]
+        return [first + number for first, numbers in found for number in numbers]
 
     def _texts_inside(self, metadata: Mapping[str, object]) -> list[tuple[FieldPlan, str, str]]:
         """Return the texts in the metadata that any rule looks at, with the plan for each."""

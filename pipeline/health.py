@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +22,7 @@ from pipeline.settings import PipeSettings
 from pipeline.storage import dead_letters, ledger, transaction
 
 if TYPE_CHECKING:
-    from pipeline.rules import InForce  # with it comes the compiler, which most processes do without
+    from pipeline.rules import InForce, Tell  # with it comes the compiler, which most processes do without
 
 _PULSES = "sentinel:pulses"
 _RULES = "sentinel:rules"
@@ -112,14 +112,17 @@ def pulse_ages(redis: Redis) -> dict[str, float]:
     return {part.decode(): max(0.0, now - float(at)) for part, at in found.items()}
 
 
-def rules_teller(redis: Redis, part: str) -> "Callable[[InForce], None]":
-    """Return what tells which rules this process uses; while Redis is away it tells nobody."""
+def rules_teller(redis: Redis, part: str) -> "Tell":
+    """Return what tells which rules this process uses, and takes that back; while Redis is away it tells nobody."""
     process = f"{part}@{socket.gethostname()}/{os.getpid()}"
 
-    def tell(now: "InForce") -> None:
-        more = max(0, len(now.faults) - _MOST_FAULTS)
-        faults = list(now.faults[:_MOST_FAULTS])
+    def tell(now: "InForce | None") -> None:
         with suppress(RedisError):
+            if now is None:
+                redis.hdel(_RULES, process)
+                return
+            more = max(0, len(now.faults) - _MOST_FAULTS)
+            faults = list(now.faults[:_MOST_FAULTS])
             seconds, _ = redis.time()
             report = RulesReport(process, now.rule_set.version, now.since, faults, more, float(seconds))
             redis.hset(_RULES, process, _encoder.encode(report))

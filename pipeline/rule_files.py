@@ -10,8 +10,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import monotonic, sleep
+from typing import IO, TYPE_CHECKING
 from zipfile import ZipFile
+
+from structlog import get_logger
 
 import detection
 from pipeline.settings import PipeSettings
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = {".yaml", ".yml"}
 _COPIED = _PACKS, _SITE, _OVERRIDES = "replacing", "packs", "overrides.yaml"
+_WAIT_SECONDS, _POLL_SECONDS = 60.0, 0.1
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 """What tells one state of the files from another: path, inode, size and time of change of each."""
@@ -61,15 +65,19 @@ class RuleFiles:
         folders = [(*_stamped(path)[:2], 0, 0) for path in (self.packs, self.site) if path is not None]
         return (*folders, *(_stamped(path) for _, path in self._named()))
 
-    def load(self, today: date) -> "RuleSet":
+    def load(self, today: date, *, state: object = None) -> "RuleSet":
         """Return the rules of these files, or the shipped ones where there are none.
+
+        Args:
+            today: the day by which exceptions have expired or not.
+            state: what tells one state of the files from another; None is their stamp.
 
         Raises:
             detection.RuleErrors: everything that is wrong with them.
         """
         # Somebody may make the folder before the first pack.
         is_empty = self.site is not None and self.site.is_dir() and not _inside(self.site)
-        with self._alone():
+        with self._alone(self.stamp() if state is None else state):
             return detection.load_rule_set(
                 *([self.packs] if self.packs else []),
                 cache=self.cache,
@@ -79,10 +87,10 @@ class RuleFiles:
             )
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self, state: object) -> Iterator[None]:
         """Let one process compile what is new, while the others wait for what it keeps."""
         shipped = [_stamped(path) for path in _inside(detection.SHIPPED_PACKS)]
-        key = hashlib.sha256(repr((self.stamp(), shipped)).encode()).hexdigest()
+        key = hashlib.sha256(repr((state, shipped)).encode()).hexdigest()
         done = self.cache / f"{key[:40]}.loaded"
         if done.exists():
             yield
@@ -90,8 +98,7 @@ class RuleFiles:
         with ExitStack() as stack:
             with suppress(OSError):
                 self.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-                lock = stack.enter_context((self.cache / "lock").open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                _take(stack.enter_context((self.cache / "lock").open("w")), self.cache, _WAIT_SECONDS)
             yield
             with suppress(OSError):
                 done.touch()
@@ -103,10 +110,13 @@ class RuleFiles:
             OSError: the data folder cannot be written.
         """
         handle, name = tempfile.mkstemp(dir=self.home, prefix=self._kept.name)
-        with os.fdopen(handle, "wb") as target, ZipFile(target, "w", strict_timestamps=False) as archive:
-            for inside, path in self._named():
-                archive.write(path, inside)
-        Path(name).replace(self._kept)
+        try:
+            with os.fdopen(handle, "wb") as target, ZipFile(target, "w", strict_timestamps=False) as archive:
+                for inside, path in self._named():
+                    archive.write(path, inside)
+            Path(name).replace(self._kept)
+        finally:
+            Path(name).unlink(missing_ok=True)
 
     def load_kept(self, today: date) -> "RuleSet | None":
         """Return the rules of the copy, None where there is none that loads."""
@@ -114,7 +124,9 @@ class RuleFiles:
             with tempfile.TemporaryDirectory() as folder, ZipFile(self._kept) as archive:
                 archive.extractall(folder)
                 packs, site, overrides = (p if (p := Path(folder) / name).exists() else None for name in _COPIED)
-                return RuleFiles(packs, site, overrides, self.home, self.cache).load(today)
+                # It is unpacked to another place each time, and is the same files for all that.
+                state = hashlib.sha256(self._kept.read_bytes()).hexdigest()
+                return RuleFiles(packs, site, overrides, self.home, self.cache).load(today, state=state)
         except Exception:  # noqa: BLE001 - a copy that is of no use, for whatever reason, is as good as none
             return None
 
@@ -133,6 +145,26 @@ class RuleFiles:
                 yield f"{name}/{path.name}", path
         if self.overrides is not None:
             yield _OVERRIDES, self.overrides
+
+
+def _take(lock: IO[str], folder: Path, patience: float) -> None:
+    """Wait for a lock, but no longer than ``patience`` after its holder last kept something in the folder."""
+    kept, until = -1, 0.0
+    while not _is_taken(lock):
+        if (newest := folder.stat().st_mtime_ns) != kept:
+            kept, until = newest, monotonic() + patience
+        if monotonic() > until:
+            get_logger().warning("rules_lock_not_had", lock=lock.name, waited=patience)
+            return
+        sleep(_POLL_SECONDS)
+
+
+def _is_taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from pipeline.rule_files import RuleFiles, Stamp
 from pipeline.settings import PipeSettings
 
 _LOOK_SECONDS = 1.0
+_STOP_SECONDS = 1.0
 # Loading is work for the interpreter, and a scan lets go of it thousands of times a second: each time, whoever judges
 # would wait this long to have it back.
 _SWITCH_SECONDS = 0.0002
@@ -34,6 +35,10 @@ class InForce:
     faults: tuple[RuleError, ...] = ()
 
 
+Tell = Callable[[InForce | None], None]
+"""What is told each time which rules are in force in a process; None once it ends."""
+
+
 class Rules:
     """The rules of one process. Reading ``current`` never waits."""
 
@@ -45,6 +50,8 @@ class Rules:
         """
         self._settings, self._clock = settings, clock
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._tell: Tell = lambda _: None
         self._is_kept = False
         self.current = self._loaded(RuleFiles.of(settings), None)
 
@@ -60,15 +67,21 @@ class Rules:
         if files.stamp() != self._stamp or has_lapsed:
             self.current = self._loaded(files, self.current)
 
-    def follow(self, tell: Callable[[InForce], None]) -> None:
+    def follow(self, tell: Tell) -> None:
         """Look at the files every second from now on, in a thread, and ``tell`` each time what is in force."""
-        threading.Thread(target=self._watch, args=(tell,), name="rules", daemon=True).start()
+        self._tell = tell
+        self._thread = threading.Thread(target=self._watch, name="rules", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, and tell that nothing is in force here any longer."""
         self._stop.set()
+        if self._thread is not None:
+            # Who loads at this moment finds out afterwards, and tells nothing any more.
+            self._thread.join(_STOP_SECONDS)
+        self._tell(None)
 
-    def _watch(self, tell: Callable[[InForce], None]) -> None:
+    def _watch(self) -> None:
         before: Stamp | None = None
         while True:
             try:
@@ -77,7 +90,8 @@ class Rules:
                 if now == before:
                     self.refresh()
                 before = now
-                tell(self.current)
+                if not self._stop.is_set():
+                    self._tell(self.current)
             except Exception as error:  # noqa: BLE001 - a thread that ends here would never see a rule changed
                 get_logger().error("rules_not_followed", error=f"{type(error).__name__}: {error}")
             if self._stop.wait(_LOOK_SECONDS):

@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from celery.signals import beat_init, setup_logging, worker_before_create_process, worker_process_init, worker_ready
+from celery.signals import (
+    beat_init,
+    setup_logging,
+    worker_before_create_process,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+)
 
 from pipeline.health import BEAT, first_signs
 from pipeline.queue import Queue, TaskName, make_celery
@@ -32,6 +39,12 @@ def _load_rules(**_: object) -> None:
 def _follow_rules(**_: object) -> None:
     if queues := _judging():
         follow_rules(_settings, ",".join(queues))
+
+
+@worker_process_shutdown.connect
+def _leave_rules(**_: object) -> None:
+    if _judging():
+        judge(_settings).rules.stop()
 
 
 app.conf.include = ["workers.tasks"]

@@ -24,9 +24,9 @@ class _Nothing:
         """Say no."""
         return False
 
-    def count(self, name: str) -> int:  # noqa: ARG002 - there are none
-        """Count none."""
-        return 0
+    def repeats(self, name: str, times: int) -> bool:  # noqa: ARG002 - there are none
+        """Say no."""
+        return False
 
 
 class ConditionError(DetectionError):

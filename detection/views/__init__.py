@@ -2,6 +2,20 @@
 
 from detection.views._candidates import AFTER, BEFORE, candidates
 from detection.views._made import NAMES, TRIGGERS, made
+from detection.views._pieces import LONGEST, SHARED, pieces
 from detection.views._view import View, encode, raw
 
-__all__ = ["AFTER", "BEFORE", "NAMES", "TRIGGERS", "View", "candidates", "encode", "made", "raw"]
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "LONGEST",
+    "NAMES",
+    "SHARED",
+    "TRIGGERS",
+    "View",
+    "candidates",
+    "encode",
+    "made",
+    "pieces",
+    "raw",
+]

@@ -1,7 +1,7 @@
 """Candidates: the values that stand in a text, where ``^`` and ``$`` of a pattern mean the ends of one value."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from detection.views._decoders import entities, escapes, percent
 from detection.views._view import View
@@ -20,50 +20,57 @@ _LINE = re.compile(r"[^\r\n]+")
 _LABELLED = re.compile(r"^[^\r\n:]{1,64}:\s+([^\r\n]+)", re.MULTILINE)
 _WAYS = (_DOUBLE, _SINGLE, _QUERY, _LINE, _LABELLED, _BACKTICK, _CURLY)
 _SHORT = 4096
-_DEPTH = 2
 _MOST = 4096
+"""How many values are cut out of a view, and texts decoded in them: each costs time for each rule that looks there."""
 
 
 def candidates(view: View) -> Iterator[View]:
     """Give the values in a view: JSON strings, quoted spans, query values, lines, and all of a short text.
 
-    What was encoded inside a value is decoded, and cut again.
+    What was encoded inside a value is decoded, and cut again. Of equal values the first is given.
     """
-    seen: set[str] = set()
-    for depth, candidate in _cut(view, 0):
-        text = candidate.text
-        if text in seen:
+    given: set[str] = set()
+    opened: set[str] = set()
+    cut: set[str] = set()
+    for value in _cut(view):
+        if value.text in opened:
             continue
-        seen.add(text)
-        yield candidate
-        if len(seen) >= _MOST:
+        opened.add(value.text)
+        yield from _new([value], given)
+        if len(opened) + len(cut) >= _MOST:
             return
-        for decoded in _decoded(candidate):
-            if decoded.text not in seen:
-                seen.add(decoded.text)
-                yield from (inner for _, inner in _cut(decoded, depth + 1))
+        for decoded in _decoded(value):
+            if decoded.text not in cut:
+                cut.add(decoded.text)
+                yield from _new(_cut(decoded), given)
 
 
-def _cut(view: View, depth: int) -> Iterator[tuple[int, View]]:
+def _new(values: Iterable[View], given: set[str]) -> Iterator[View]:
+    """Give the values that were not given before."""
+    for value in values:
+        if value.text not in given:
+            given.add(value.text)
+            yield value
+
+
+def _cut(view: View) -> Iterator[View]:
     """Give the values that stand in a view as it is."""
     text = view.text
     if len(text) <= _SHORT:
-        yield from _trimmed(view, 0, len(text), depth)
-    if depth >= _DEPTH:
-        return
+        yield from _trimmed(view, 0, len(text))
     for way in _WAYS:
         for match in way.finditer(text):
             group = match.lastindex or 0
-            yield from _trimmed(view, *match.span(group), depth)
+            yield from _trimmed(view, *match.span(group))
 
 
-def _trimmed(view: View, start: int, end: int, depth: int) -> Iterator[tuple[int, View]]:
+def _trimmed(view: View, start: int, end: int) -> Iterator[View]:
     """Give a part of a view without the blanks around it."""
     inside = view.text[start:end]
     left = len(inside) - len(inside.lstrip())
     kept = len(inside.strip())
     if kept:
-        yield depth, view.part(start + left, start + left + kept)
+        yield view.part(start + left, start + left + kept)
 
 
 def _decoded(candidate: View) -> Iterator[View]:

@@ -3,11 +3,10 @@
 import base64
 import binascii
 import re
+from codecs import utf_8_decode
 from collections.abc import Callable, Iterator
 from html.entities import html5
-from itertools import islice
 from unicodedata import category
-from urllib.parse import unquote_plus
 
 from detection.views._view import WHOLE, Builder, View, encode
 
@@ -15,7 +14,8 @@ from detection.views._view import WHOLE, Builder, View, encode
 _PERCENT = re.compile(r"%(?:[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*|[uU][0-9a-fA-F]{4}(?:%[uU][0-9a-fA-F]{4})*)")
 _ENTITY = re.compile(
     r"&(?:#(?:[0-9]{2};(?:&#[0-9]{2};)*|[0-9]{3};(?:&#[0-9]{3};)*|[xX][0-9a-fA-F]{2};(?:&#[xX][0-9a-fA-F]{2};)*"
-    r"|[0-9]{1,8};?|[xX][0-9a-fA-F]{1,8};?)|[A-Za-z][A-Za-z0-9]{1,31};)"
+    # Browsers pass over leading zeros.
+    r"|0{0,64}[0-9]{1,8};?|[xX]0{0,64}[0-9a-fA-F]{1,8};?)|[A-Za-z][A-Za-z0-9]{1,31};)"
 )
 _ESCAPE = re.compile(
     r"\\(?:[uU][0-9a-fA-F]{4}(?:\\[uU][0-9a-fA-F]{4})*|x[0-9a-fA-F]{2}(?:\\x[0-9a-fA-F]{2})*"
@@ -31,9 +31,8 @@ _URL_SAFE = str.maketrans("-_", "+/", "\r\n")
 _FEWEST = 16
 _SAMPLE, _MOST_ODD = 512, 10
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
-_MOST_RUNS = 16_384
-"""How many runs of one kind are undone in a view; ordinary texts have few, and each costs time."""
 _HIGHEST = 0x10FFFF
+_MARK_BITS, _CONTINUATION = 0xC0, 0x80
 # Forms of "." and "/" that are longer than UTF-8 allows, and that careless decoders accept.
 _OVERLONG = ((b"\xc0\xae", b"."), (b"\xc0\xaf", b"/"), (b"\xe0\x80\xae", b"."), (b"\xe0\x80\xaf", b"/"))
 
@@ -42,7 +41,7 @@ def percent(source: View) -> View | None:
     """Undo ``%27`` and ``%u0027``; ``+`` beside them is the blank of a query."""
     builder = Builder("percent", source)
     text, done = source.text, 0
-    for match in islice(_PERCENT.finditer(text), _MOST_RUNS):
+    for match in _PERCENT.finditer(text):
         between = text[done : match.start()]
         builder.put(_unplus(between, first=not done), done, match.start(), 1)
         run, done = match[0], match.end()
@@ -51,10 +50,7 @@ def percent(source: View) -> View | None:
         else:
             decoded, each = _of_bytes(bytes.fromhex(run.replace("%", ""))), 3
         builder.put(decoded, match.start(), done, each if len(decoded) * each == len(run) else WHOLE)
-    if done and _PERCENT.search(text, done):
-        # Too many to keep account of each: the rest is undone, and a match in there points at all of it.
-        builder.put(unquote_plus(text[done:]), done, len(text))
-    elif done:
+    if done:
         head, blank, tail = text[done:].partition(" ")
         builder.put(head.replace("+", " ") + blank + tail, done, len(text), 1)
     return builder.view()
@@ -74,7 +70,7 @@ def entities(source: View) -> View | None:
     """Undo ``&lt;``, ``&#60;`` and ``&#x3c;``."""
     builder = Builder("html", source)
     done = 0
-    for match in islice(_ENTITY.finditer(source.text), _MOST_RUNS):
+    for match in _ENTITY.finditer(source.text):
         found = match[0]
         if found[1] != "#":
             decoded, step = html5.get(found[1:], ""), WHOLE
@@ -103,7 +99,7 @@ def _character(number: int) -> str:
 
 def escapes(source: View) -> View | None:
     r"""Undo ``\u0027``, ``\x27``, ``\n`` and the like; where they stood is found out when it is asked for."""
-    text = _ESCAPE.sub(lambda match: _unescaped(match[0])[0], source.text, count=_MOST_RUNS)
+    text = _ESCAPE.sub(lambda match: _unescaped(match[0])[0], source.text)
     return None if text == source.text else View("escapes", text, encode(text), (), source, _traced_escapes)
 
 
@@ -111,7 +107,7 @@ def _traced_escapes(source: View) -> View | None:
     """Undo escapes one by one."""
     builder = Builder("escapes", source)
     done = 0
-    for match in islice(_ESCAPE.finditer(source.text), _MOST_RUNS):
+    for match in _ESCAPE.finditer(source.text):
         builder.keep(done, match.start())
         text, each = _unescaped(match[0])
         done = match.end()
@@ -156,7 +152,7 @@ def hex_runs(source: View) -> View | None:
 
 def _runs(name: str, source: View, expression: re.Pattern[str], decode: Callable[[str], bytes]) -> View | None:
     builder = Builder(name, source)
-    for match in islice(expression.finditer(source.text), _MOST_RUNS):
+    for match in expression.finditer(source.text):
         for start, end in _tries(match):
             if (decoded := _readable(decode, source.text[start:end])) is not None:
                 builder.put(decoded + "\n", start, end)
@@ -184,8 +180,12 @@ def _readable(decode: Callable[[str], bytes], run: str) -> str | None:
         # Half of all bytes being zero is how Windows writes ASCII.
         if data[:2] in _MARKS:
             text = data.decode("utf-16")
+        elif data[1:2] == b"\0" and not any(data[1::2]):
+            text = data.decode("utf-16-le")
         else:
-            text = data.decode("utf-16-le") if data[1:2] == b"\0" and not any(data[1::2]) else data.decode()
+            # What was cut may begin and end inside a character.
+            first = next((at for at, byte in enumerate(data[:4]) if byte & _MARK_BITS != _CONTINUATION), 0)
+            text, _ = utf_8_decode(data[first:], "strict", False)  # noqa: FBT003 - a function of the library
     except (ValueError, binascii.Error):
         return None
     return text if len(text.strip()) > 1 and _is_text(text[:_SAMPLE]) else None

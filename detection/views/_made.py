@@ -23,10 +23,11 @@ _CALLS: tuple[tuple[bytes, Callable[[View], View | None]], ...] = (
     (rb"(?:[2-7][0-9a-f]){8}", hex_runs),
     (
         (
-            rb"(?-i:\xc3[\x80-\x9e]|\xc2[\x80-\xad]|[\xc4-\xcf][\x80-\xbf]|\xd0[\x80-\xaf\xb0\xb5\xbe]"
-            rb"|\xd1[\x80\x81\x83\x85\x95\x96\x98]|\xd2[\xae\xba\xbb]|\xd3[\x8f]|\xd4[\x80\x81\x9a-\x9d]"
-            rb"|\xe1[\x84\x85\x9a\xa0\xb4-\xbf]|\xe2[\x80-\x85\x88\x91-\x93\xa0]|\xe3[\x80\x85\x88-\x8f]"
-            rb"|\xea[\x9c-\x9f]|\xef[\xac-\xbf]|\xf0\x9d|\xf0\x9f[\x84-\x87]|\xf3)|[^\s]/\*|\*/[^\s)]"
+            rb"(?-i:\xc3[\x80-\x9e]|\xc2[\x80-\xad\xba\xbb]|[\xc4-\xcf][\x80-\xbf]|\xd0[\x80-\xaf\xb0\xb5\xbe]"
+            rb"|\xd1[\x80\x81\x83\x85\x95\x96\x98\xb4]|\xd2[\x83-\x89\xae\xba\xbb]|\xd3[\x80\x8f]|\xd4[\x80\x81\x9a-\x9d]"
+            rb"|\xe1(?:[\x84\x85\x9a\xa0\xab\xb2\xb4-\xbf]|\xaa[\xb0-\xbf])|\xe2[\x80-\x85\x88\x91-\x93\xa0\xb1]"
+            rb"|\xe3[\x80\x85\x88-\x8f]|\xea(?:\x99[\xaf-\xbd]|[\x9c-\x9f])|\xef[\xac-\xbf]"
+            rb"|\xf0(?:\x90\x9e|\x9d|\x9f[\x84-\x87\xaf])|\xf3)|[^\s]/\*|\*/[^\s)]"
         ),
         normalised,
     ),
@@ -52,7 +53,7 @@ def made(
     for depth in range(_DEPTH + 1):
         following: list[tuple[View, Sequence[int]]] = []
         for view, held in layer:
-            for call in sorted(hit for hit in held if hit < len(_CALLS)):
+            for call in sorted({hit for hit in held if hit < len(_CALLS)}):
                 decode = _CALLS[call][1]
                 # The last round only puts what was decoded twice into one writing.
                 if depth == _DEPTH and decode is not normalised:

@@ -36,6 +36,9 @@ class View:
     remake: "Callable[[View], View | None] | None" = None
     """How to make it again with its runs, which a text that nothing is found in never needs."""
 
+    whole: "View | None" = None
+    """Of what it is a piece."""
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the code points of the field that the bytes from ``start`` to ``end`` of this view belong to."""
         first, last = self.points(start, end)
@@ -56,6 +59,16 @@ class View:
         """Return a part of this view, as a view."""
         text = self.text[start:end]
         return View(self.name, text, encode(text), ((0, start, end, 1),), self)
+
+    def edges(self) -> tuple[bool, bool]:
+        """Say whether this begins where the field does, and whether it ends there: a piece may not."""
+        view = self
+        while view.whole is None and view.source is not None:
+            view = view.source
+        if view.whole is None:
+            return True, True
+        (_, first, last, _), *_ = view.runs
+        return first == 0, last == len(view.whole.text)
 
     def points(self, start: int, end: int) -> tuple[int, int]:
         """Return the code points of this view, not of the field, that some of its bytes belong to."""

@@ -28,19 +28,24 @@ _ALPHABETS = {
 
 
 def written() -> Iterator[Case]:
-    """Return them all: attacks of both splits, and benign texts, which are held out too."""
-    for name, split in (("develop", "develop"), ("held-out", "held-out"), (BENIGN, "held-out")):
+    """Return them all: attacks and benign texts of both splits."""
+    for name, split in (
+        ("develop", "develop"),
+        ("held-out", "held-out"),
+        (f"{BENIGN}-develop", "develop"),
+        (BENIGN, "held-out"),
+    ):
         yield from read(_FOLDER / f"{name}.txt", split)
 
 
 def read(path: Path, split: str) -> Iterator[Case]:
-    """Return the cases of one file; the sections of the file ``benign`` are the kinds of its texts."""
+    """Return the cases of one file; the sections of files named ``benign…`` are the kinds of their texts."""
     section = field = ""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if line.startswith("== "):
             _, section, field = line.split(" ")
         elif line:
-            family, tier = (BENIGN, section) if path.stem == BENIGN else (section, "normal")
+            family, tier = (BENIGN, section) if path.stem.startswith(BENIGN) else (section, "normal")
             for variant, text in enumerate(_expanded(line, random.Random(_SEED + number))):
                 yield Case(
                     f"{path.stem}:{number}:{variant}", f"written here, {path.stem}", family, field, tier, text, split

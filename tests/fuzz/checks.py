@@ -9,10 +9,11 @@ from unittest import mock
 import msgspec
 
 from detection import Event, Finding, RuleSet, Scanner, Verdict, judging
-from detection.compiler import FieldPlan, Search
+from detection.compiler import FieldPlan
 from detection.finding import EXCERPT_LENGTH
 from detection.gates import BOUNDARY, Texts, gate
 from detection.locating import Locator
+from detection.search import Search
 from detection.views import TRIGGERS, View, candidates, encode, made, raw
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from detection import Event, Rule, RuleSet, Scanner
-from detection.compiler import Search
+from detection.search import Search
 from ingest_api.parse import EmptyBody, TooDeep, WrongShape, parse, split
 from pipeline.records import NotJson, RecordLimits
 from tests.fuzz import seeds

@@ -84,3 +84,13 @@ def test_who_is_gone_is_not_shown(client: TestClient, tell: Tell, monkeypatch: p
     monkeypatch.undo()
 
     assert client.get("/readyz?verbose=1").json()["rules"] == []
+
+
+def test_who_takes_its_report_away_is_not_shown(client: TestClient, tell: Tell, redis_client: redis.Redis) -> None:
+    """A process that ends in order is gone at once, and the others stay."""
+    tell("realtime", ())
+    tell("bulk", ())
+    rules_teller(redis_client, "realtime")(None)
+
+    (left,) = client.get("/readyz?verbose=1").json()["rules"]
+    assert left["process"].startswith("bulk@")

@@ -16,6 +16,8 @@ from deploy.state import Home, Running
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 60.0
+# Rules are compiled once for all stacks of a run.
+_SHARED = {"SENTINEL_RULE_CACHE"}
 
 
 def eventually(happens: Callable[[], object], *, within: float = PATIENCE) -> None:
@@ -33,7 +35,9 @@ class Stack:
         """Choose the ports; nothing is started."""
         self.home = Home(folder)
         self.port, self.flower_port = ports.choose(), ports.choose()
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_") or name in _SHARED
+        }
         self.env = {
             **inherited,
             "PYTHONPATH": str(ROOT),

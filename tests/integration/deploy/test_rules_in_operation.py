@@ -5,34 +5,17 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import psutil
 import pytest
 
 from tests import servers
 from tests.faults.victims import family_of, pid_of
 from tests.integration.deploy.running import Stack, eventually, stack
+from tests.packs import BROKEN, word_pack
 
-_PACK = """\
-pack: house
-rules:
-  - id: site-word
-    title: A word of ours
-    description: It leaves the house.
-    status: test
-    severity: medium
-    confidence: high
-    action: alert
-    tags: {{}}
-    false_positives: none known
-    fields: [prompt]
-    patterns:
-      name: {{contains: {word}}}
-    tests:
-      attacks: [{{prompt: tell me of {word}}}]
-      benign: [{{prompt: hello}}]
-"""
-_BROKEN = "pack: house\nrules:\n  - id: Not An Id\n"
 _EVENT: dict[str, object] = {
     "timestamp": "2024-01-15T14:30:00Z",
     "user": "alice",
@@ -66,7 +49,6 @@ class Site:
 
     def __init__(self, up: Stack) -> None:
         self.up, self.home = up, up.home.path
-        eventually(lambda: len(self.reports()) == len(_PARTS))
         (self.shipped,) = self.in_force()
 
     def write(self, name: str, content: str) -> None:
@@ -75,11 +57,22 @@ class Site:
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
 
-    def reports(self) -> dict[str, dict[str, Any]]:
-        """Return what each process uses, by its part of the stack."""
+    def told(self) -> dict[str, dict[str, Any]]:
+        """Return what is told of the rules of each process, of those too that were killed a moment ago."""
         status, body = self.up.get("/readyz?verbose=1")
-        assert status == 200
-        return {report["process"].partition("@")[0]: report for report in json.loads(body)["rules"]}
+        return {report["process"]: report for report in json.loads(body)["rules"]} if status == 200 else {}
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """Wait until every part of the stack has told. Returns what its process uses, by the part."""
+        found: dict[str, dict[str, Any]] = {}
+
+        def is_whole() -> bool:
+            found.clear()
+            found.update((_part(process), report) for process, report in self.told().items() if _lives(process))
+            return len(found) == len(_PARTS)
+
+        eventually(is_whole)
+        return found
 
     def in_force(self) -> set[str]:
         """Return the digests in force."""
@@ -112,6 +105,17 @@ class Site:
         return found["rule_set"], {finding["rule_id"] for finding in found["findings"]}
 
 
+def _part(process: str) -> str:
+    return process.partition("@")[0]
+
+
+def _lives(process: str) -> bool:
+    pid = int(process.rpartition("/")[2])
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 class Posting(threading.Thread):
     """Posts an event after the other until it is told to end."""
 
@@ -122,7 +126,7 @@ class Posting(threading.Thread):
 
     def run(self) -> None:
         """Post until told to end; every event has to be accepted."""
-        while not self._ended.wait(0.01):
+        while not self._ended.wait(0.05):
             self.acknowledged += self._up.post(_EVENT)["event_ids"]
 
     def end(self) -> list[str]:
@@ -137,7 +141,7 @@ def test_a_pack_changes_while_events_come_in(site: Site) -> None:
     posting = Posting(site.up)
     posting.start()
     eventually(lambda: posting.acknowledged)
-    site.write("packs/house.yaml", _PACK.format(word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     new = site.changed(site.shipped)
     count = len(posting.acknowledged)
     eventually(lambda: len(posting.acknowledged) > count + 5)
@@ -154,7 +158,7 @@ def test_a_pack_changes_while_events_come_in(site: Site) -> None:
 
 def test_the_pages_show_the_rules_in_force(site: Site) -> None:
     """A new rule has its page, and its list names the digest that verdicts bear, without a restart."""
-    site.write("packs/house.yaml", _PACK.format(word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     new = site.changed(site.shipped)
 
     listed = json.loads(site.up.get("/api/rules")[1])
@@ -167,9 +171,9 @@ def test_the_pages_show_the_rules_in_force(site: Site) -> None:
 
 def test_a_broken_pack_is_told_and_changes_nothing(site: Site) -> None:
     """The old rules go on, ``/readyz`` and ``/pipeline`` and the logs name the place; a mended pack is used at once."""
-    site.write("packs/house.yaml", _PACK.format(word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     old = site.changed(site.shipped)
-    site.write("packs/house.yaml", _BROKEN)
+    site.write("packs/house.yaml", BROKEN)
 
     assert "house.yaml:3:5 bad-value" in site.broken()
     assert set(site.reports()) == set(_PARTS)
@@ -178,14 +182,14 @@ def test_a_broken_pack_is_told_and_changes_nothing(site: Site) -> None:
     assert site.up.is_ready()
     page = site.up.get("/pipeline")[1].decode()
     assert f"{site.home}/packs/house.yaml:3:5: error[bad-value]" in page
-    # Each process says so in its own second.
+    # A process that another test killed counts until its last report is old.
     eventually(lambda: "sentinel_rules_broken 3.0" in site.up.get("/metrics")[1].decode())
     for part in _PARTS:
         log = (site.up.home.logs / f"{part}.log").read_text()
         assert "rules_broken" in log
         assert "house.yaml:3:5: error[bad-value]" in log
 
-    site.write("packs/house.yaml", _PACK.format(word="walrus"))
+    site.write("packs/house.yaml", word_pack("walrus"))
     new = site.changed(old)
     site.mended()
 
@@ -194,14 +198,25 @@ def test_a_broken_pack_is_told_and_changes_nothing(site: Site) -> None:
 
 def test_a_worker_that_is_replaced_begins_with_what_worked_last(site: Site) -> None:
     """A broken file and a killed worker together bring neither the rules of the start back nor judging to a halt."""
-    site.write("packs/house.yaml", _PACK.format(word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     old = site.changed(site.shipped)
-    site.write("packs/house.yaml", _BROKEN)
+    site.write("packs/house.yaml", BROKEN)
     site.broken()
     _, child = family_of(pid_of(site.up, "realtime"))
     os.kill(child, signal.SIGKILL)
 
     assert site.judged()[0] == old
+
+
+@pytest.mark.parametrize("part", _PARTS)
+def test_a_process_that_ends_takes_its_report_away(site: Site, part: str) -> None:
+    """Operators do not see the rules of what was restarted in order, not even for a moment."""
+    (process,) = (each for each in site.told() if _part(each) == part and _lives(each))
+    os.kill(pid_of(site.up, part), signal.SIGTERM)
+    eventually(lambda: not _lives(process))
+    eventually(site.told)
+
+    assert process not in site.told()
 
 
 def test_an_override_turns_a_rule_off(site: Site) -> None:
@@ -219,10 +234,10 @@ def test_an_override_turns_a_rule_off(site: Site) -> None:
 
 def test_a_start_with_a_broken_pack_says_so_and_uses_what_worked_last(site: Site) -> None:
     """The stack comes up with the rules of its last run, and the terminal names the place and the command."""
-    site.write("packs/house.yaml", _PACK.format(word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     last = site.changed(site.shipped)
     assert site.up.command("down").returncode == 0
-    site.write("packs/house.yaml", _BROKEN)
+    site.write("packs/house.yaml", BROKEN)
     site.up.start()
 
     assert "Warning: the site's rules do not load: " in site.up.said()

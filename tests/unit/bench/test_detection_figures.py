@@ -15,29 +15,9 @@ from tests.benchmarks.detection_score import OwnScore, own_score, peer_score, pl
 from tests.benchmarks.detection_shapes import SHAPES
 from tests.benchmarks.detection_table import BEGIN, END, tables, write
 from tests.benchmarks.detection_written import read, written
+from tests.packs import word_pack
 
 _REQUIREMENTS = Path(__file__).parents[3] / "requirements"
-_PACK = """
-pack: bench
-description: For this test.
-rules:
-  - id: kingfisher
-    title: A bird
-    description: A bird is named.
-    status: test
-    severity: medium
-    confidence: high
-    action: record
-    tags: {}
-    false_positives: Birds.
-    fields: [prompt, response]
-    patterns:
-      bird: {contains: kingfisher}
-    condition: bird
-    tests:
-      attacks: [{prompt: a kingfisher}]
-      benign: [{prompt: a sparrow}]
-"""
 
 
 def _case(text: str, family: str = "birds", source: str = "a", split: str = "develop") -> Case:
@@ -47,7 +27,7 @@ def _case(text: str, family: str = "birds", source: str = "a", split: str = "dev
 @pytest.fixture
 def scored(tmp_path: Path) -> OwnScore:
     """Two sources, of which one is held out, and a benign text that alerts in each split."""
-    (tmp_path / "bench.yaml").write_text(_PACK, encoding="utf-8")
+    (tmp_path / "bench.yaml").write_text(word_pack("kingfisher", rule="kingfisher"), encoding="utf-8")
     cases = [
         _case("kingfisher one"),
         _case("heron two"),

@@ -10,35 +10,22 @@ from detection import load_rule_set
 from tests.benchmarks import detection_speed, detection_worst
 from tests.benchmarks.detection_speed import Timed, apart_from_us, main
 from tests.benchmarks.detection_worst import worst
+from tests.packs import pack
 
-_PACK = """
-pack: prompt-injection
-description: For this test.
-rules:
-  - id: kingfisher
-    title: A bird
-    description: A bird is named.
-    status: test
-    severity: medium
-    confidence: high
-    action: record
-    tags: {}
-    false_positives: Birds.
-    fields: [prompt, response]
-    patterns:
-      bird: {regex: 'king\\s?fisher\\z|kingfisher\\b', means: a bird}
-    condition: bird
-    tests:
-      attacks: [{prompt: a kingfisher}]
-      benign: [{prompt: a sparrow}]
-"""
+_BIRDS = pack(
+    r"{bird: {regex: 'king\s?fisher\z|kingfisher\b', means: a bird}}",
+    "a kingfisher",
+    name="prompt-injection",
+    rule="kingfisher",
+    fields="prompt, response",
+)
 
 
 @pytest.fixture
 def packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with one small pack, worst cases of ten kilobytes, and a cache of their own."""
     (tmp_path / "packs").mkdir()
-    (tmp_path / "packs" / "birds.yaml").write_text(_PACK, encoding="utf-8")
+    (tmp_path / "packs" / "birds.yaml").write_text(_BIRDS, encoding="utf-8")
     monkeypatch.setattr(detection_speed, "_CACHE", tmp_path / "cache")
     for module in (detection_speed, detection_worst):
         monkeypatch.setattr(module, "LENGTH", 10_000)

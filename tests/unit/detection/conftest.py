@@ -7,28 +7,11 @@ import msgspec
 import pytest
 
 from detection import SHIPPED_PACKS, Event, RuleSet, Scanner, Verdict, load_rule_set
+from tests.packs import pack
 
 Judge = Callable[..., Verdict]
 
 _BLANK = Event(timestamp="2026-01-01T00:00:00Z", user="", agent="", tool="", prompt="", response="")
-
-PACK = """pack: example
-rules:
-  - id: example
-    title: Example
-    description: An example.
-    status: stable
-    severity: low
-    confidence: low
-    action: record
-    tags: {}
-    false_positives: none known
-    fields: [prompt]
-    patterns: PATTERNS
-    tests:
-      attacks: [{prompt: ATTACK}]
-      benign: [{prompt: nothing is here}]
-"""
 
 
 def event(**fields: str) -> Event:
@@ -54,7 +37,7 @@ def write_pack(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a pack of one rule with these patterns, and returns its folder."""
 
     def write(patterns: str, attack: str, *changes: tuple[str, str]) -> Path:
-        text = PACK.replace("PATTERNS", patterns).replace("ATTACK", attack)
+        text = pack(patterns, attack)
         for before, after in changes:
             assert before in text
             text = text.replace(before, after, 1)

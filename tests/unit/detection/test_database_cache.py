@@ -1,15 +1,21 @@
 """Compiled databases on disk."""
 
+import os
+import time
 from pathlib import Path
 
+import pytest
+
 from detection import SHIPPED_PACKS, Event, Scanner, load_rule_set
-from detection.databases import database
+from detection.cache import cached_in, keep, kept
+from detection.databases import _made, database
 
 _ATTACK = Event("2024-01-15T14:30:00Z", "alice", "ChatBot", "os_shell", "1' OR '1'='1' --", "<script>alert(1)</script>")
+_DAY = 86_400
 
 
 def _findings(cache: Path | None) -> list[str]:
-    database.cache_clear()
+    _made.cache_clear()
     rules = load_rule_set(SHIPPED_PACKS / "baseline.yaml", cache=cache)
     return [finding.rule_id for finding in Scanner(rules).scan(_ATTACK).findings]
 
@@ -46,3 +52,60 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) ->
     (tmp_path / "file").write_text("in the way")
 
     assert _findings(tmp_path / "file" / "cache") == _findings(None)
+
+
+def _aged(path: Path, days: int) -> None:
+    """Make a file, or the day on which the cache was tidied, that old."""
+    path.touch()
+    os.utime(path, (then := time.time() - days * _DAY, then))
+
+
+def test_what_was_not_used_for_a_month_is_deleted(tmp_path: Path) -> None:
+    """
+    What somebody still uses stays, and so does what is not ours; it is looked at once a day.
+    """
+    with cached_in(tmp_path):
+        keep(b"old", "hs", "old")
+        (old,) = tmp_path.glob("*.hs")
+        keep(b"used", "hs", "used")
+        (used,) = set(tmp_path.glob("*.hs")) - {old}
+        for path in (old, used, tmp_path / "letter.txt", tmp_path / "lock"):
+            _aged(path, 31)
+        assert kept("hs", "used") == b"used"
+        keep(b"", "hs", "today")
+        assert old.exists()
+        _aged(tmp_path / "tidied", 2)
+        keep(b"", "hs", "tomorrow")
+
+    assert not old.exists()
+    assert used.exists()
+    assert (tmp_path / "letter.txt").exists()
+    assert (tmp_path / "lock").exists()
+
+
+def test_what_a_process_has_in_memory_counts_as_used(tmp_path: Path) -> None:
+    """
+    A process that runs for months and loads changed rules does not make the next start compile all others again.
+    """
+    with cached_in(tmp_path):
+        database((b"kingfisher",), 0)
+        (path,) = tmp_path.glob("*.hs")
+        _aged(path, 31)
+        database((b"kingfisher",), 0)
+
+    assert time.time() - path.stat().st_mtime < _DAY
+
+
+def test_what_is_used_is_noted_once_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    To read what is kept writes nothing, most of the time.
+    """
+    with cached_in(tmp_path):
+        keep(b"kept", "hs", "kept")
+
+        def refuse(*_: object) -> None:
+            pytest.fail("it was noted already")
+
+        monkeypatch.setattr(os, "utime", refuse)
+
+        assert kept("hs", "kept") == b"kept"

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from detection import Event, RuleSet, Scanner, load_rule_set
-from detection.compiler import Expression
 from detection.databases import database
 from detection.locating import Locator
+from detection.search import Expression
 from detection.views import TRIGGERS, candidates, made, raw
 from tests.fuzz import checks, seeds
 from tests.fuzz.grown import grown

@@ -12,6 +12,7 @@ from detection.locating import Locator
 from detection.matchers import TextMatcher
 from detection.views import NAMES, TRIGGERS, View, candidates, made, raw
 from detection.views._decoders import _traced_escapes, escapes
+from detection.views._normalise import _ALIKE
 
 WRAPPED = st.lists(
     st.one_of(
@@ -48,6 +49,8 @@ def _views(text: str) -> dict[str, list[str]]:
         ("percent", "%u0027 or", "' or"),
         ("percent", "..%c0%af..", "../.."),
         ("html", "&lt;svg&#32;onload&#x3d;1&gt;", "<svg onload=1>"),
+        ("html", "&#0000000000060;svg&#x000000000000003e;", "<svg>"),
+        ("html", f"&#{'0' * 64}60;svg", "<svg"),
         ("escapes", r"\u003cscript\x3e", "<script>"),
         ("escapes", r"say \"hi\"\nthere", 'say "hi"\nthere'),
         ("escapes", "a\U000e0064\U000e0072\U000e006f\U000e0070", "drop\n"),
@@ -59,6 +62,10 @@ def _views(text: str) -> dict[str, list[str]]:
         ("normalised", "ig\u200bnore\u00a0\u00a0all", "ignore all"),
         ("normalised", "іgnоrе аll", "ignore all"),
         ("normalised", "don’t “tell”", 'don\'t "tell"'),
+        ("normalised", "ᴅʀᴏᴘ ᴛᴀʙʟᴇ ꜱ", "drop table s"),
+        ("normalised", "🄳🄾🄷 🅳🅾️🅷 🅓🅞🅗 Ⓓⓞⓗ", "doh doh doh doh"),
+        ("normalised", "🇩🇷🇴🇵 table", "drop table"),
+        ("normalised", "drºp d\u0489rop d\u1ab0rop d\ua66frop", "drop drop drop drop"),
         ("normalised", "СТЕРЕТЬ ВСЁ", "стереть всё"),
     ],
 )
@@ -86,6 +93,13 @@ def test_ordinary_texts_call_for_no_view(text: str) -> None:
     assert _views(text) == {}
 
 
+def test_what_is_folded_calls_for_the_view() -> None:
+    """
+    No letter that looks like another is passed over because the text was never looked at.
+    """
+    assert [look for look in _ALIKE if "normalised" not in _views(look)] == []
+
+
 @given(WRAPPED)
 def test_every_place_of_every_view_is_a_place_of_the_field(text: str) -> None:
     """
@@ -109,6 +123,26 @@ def test_every_candidate_is_a_part_of_the_field(text: str) -> None:
     for candidate in candidates(raw(text)):
         first, last = candidate.span(0, len(candidate.data))
         assert 0 <= first <= last <= len(text)
+
+
+@given(WRAPPED)
+def test_equal_candidates_are_given_once(text: str) -> None:
+    """
+    What stands in a text in several wrappings is scanned once.
+    """
+    found = [candidate.text for candidate in candidates(raw(f'{text} "{text}"'))]
+
+    assert len(found) == len(set(found))
+
+
+def test_what_was_seen_encoded_is_a_candidate_where_it_is_plain() -> None:
+    """
+    To decode a text is not yet to look at all of it.
+    """
+    value = "x" * 5000 + "\n; id"
+    text = f'"%78{value[1:]}" "{value}"'
+
+    assert value in [candidate.text for candidate in candidates(raw(text))]
 
 
 @given(st.text(st.sampled_from("\\\\\\nrtu0x/\"' a\uffff"), max_size=40))

@@ -4,6 +4,7 @@ import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,27 +12,7 @@ from structlog.testing import capture_logs
 from detection import Event, RuleErrors, Scanner
 from pipeline.rules import InForce, Rules
 from pipeline.settings import PipeSettings
-
-_PACK = """\
-pack: house
-rules:
-  - id: {id}
-    title: A word of ours
-    description: It leaves the house.
-    status: test
-    severity: medium
-    confidence: high
-    action: alert
-    tags: {{}}
-    false_positives: none known
-    fields: [prompt]
-    patterns:
-      name: {{contains: {word}}}
-    tests:
-      attacks: [{{prompt: tell me of {word}}}]
-      benign: [{{prompt: hello}}]
-"""
-_BROKEN = "pack: house\nrules:\n  - id: Not An Id\n"
+from tests.packs import BROKEN, word_pack
 
 
 class Site:
@@ -40,7 +21,7 @@ class Site:
     def __init__(self, home: Path) -> None:
         self.home, self.now = home, datetime(2026, 3, 1, 12, tzinfo=UTC)
         (home / "replacing").mkdir(parents=True)
-        self.write("replacing/base.yaml", _PACK.format(id="base-word", word="walrus"))
+        self.write("replacing/base.yaml", word_pack("walrus", rule="base-word"))
 
     def write(self, name: str, content: str) -> None:
         """Write a file, and make sure that it counts as changed."""
@@ -71,13 +52,13 @@ def test_a_site_pack_is_added_changed_and_taken_away(site: Site) -> None:
     """Each change of the folder is a rule set of its own, and without the folder it is the first one again."""
     rules = site.rules()
     first = rules.current
-    site.write("packs/house.yaml", _PACK.format(id="site-word", word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     rules.refresh()
     second = rules.current
 
     assert found(rules, "walrus and kingfisher") == {"base-word", "site-word"}
 
-    site.write("packs/house.yaml", _PACK.format(id="base-word", word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher", rule="base-word"))
     rules.refresh()
 
     assert found(rules, "walrus") == set()
@@ -102,7 +83,7 @@ def test_a_comment_changes_neither_the_digest_nor_its_age(site: Site) -> None:
     """Rules that mean the same have the digest they had, since the moment they had it."""
     rules = site.rules()
     before, site.now = rules.current, datetime(2026, 3, 2, tzinfo=UTC)
-    site.write("replacing/base.yaml", "# ours\n" + _PACK.format(id="base-word", word="walrus"))
+    site.write("replacing/base.yaml", "# ours\n" + word_pack("walrus", rule="base-word"))
     rules.refresh()
 
     assert rules.current is not before
@@ -119,15 +100,15 @@ def test_a_folder_without_a_pack_yet_is_no_mistake(site: Site) -> None:
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
-        ("packs/house.yaml", _BROKEN),
+        ("packs/house.yaml", BROKEN),
         ("packs/house.yaml", "rules: ["),
-        ("replacing/base.yaml", _BROKEN),
+        ("replacing/base.yaml", BROKEN),
         ("overrides.yaml", "overrides: [{rule: nobody, disabled: true, reason: x}]"),
     ],
 )
 def test_a_broken_file_leaves_the_rules_as_they_are(site: Site, name: str, broken: str) -> None:
     """The fault is named with its place, the rules in force stay, and the mended file is used."""
-    site.write("packs/house.yaml", _PACK.format(id="site-word", word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     rules = site.rules()
     before = rules.current
     whole = (site.home / name).read_text() if (site.home / name).exists() else "overrides: []\n"
@@ -145,10 +126,10 @@ def test_a_broken_file_leaves_the_rules_as_they_are(site: Site, name: str, broke
 
 def test_a_start_with_a_broken_file_uses_what_worked_last(site: Site) -> None:
     """The copy of the data folder is used until the file is mended."""
-    site.write("packs/house.yaml", _PACK.format(id="site-word", word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     site.write("overrides.yaml", "overrides: [{rule: base-word, disabled: true, reason: we like them}]")
     last = site.rules().rule_set.version
-    site.write("packs/house.yaml", _BROKEN)
+    site.write("packs/house.yaml", BROKEN)
     rules = site.rules()
 
     assert rules.rule_set.version == last
@@ -159,7 +140,7 @@ def test_a_start_with_a_broken_file_uses_what_worked_last(site: Site) -> None:
 @pytest.mark.parametrize("copy", [None, b"", b"PK no archive"])
 def test_a_start_without_a_copy_uses_the_shipped_rules(site: Site, copy: bytes | None) -> None:
     """A broken site pack does not keep anything from starting, and is told."""
-    site.write("packs/house.yaml", _BROKEN)
+    site.write("packs/house.yaml", BROKEN)
     if copy is not None:
         (site.home / "last-good-rules.zip").write_bytes(copy)
     rules = site.rules(replacing=False)
@@ -170,7 +151,7 @@ def test_a_start_without_a_copy_uses_the_shipped_rules(site: Site, copy: bytes |
 
 def test_packs_in_place_of_the_shipped_ones_are_not_replaced_in_silence(site: Site) -> None:
     """Who asked for other rules than the shipped ones is not given those."""
-    site.write("replacing/base.yaml", _BROKEN)
+    site.write("replacing/base.yaml", BROKEN)
 
     with pytest.raises(RuleErrors):
         site.rules()
@@ -178,11 +159,11 @@ def test_packs_in_place_of_the_shipped_ones_are_not_replaced_in_silence(site: Si
 
 def test_that_there_is_no_site_pack_is_kept_too(site: Site) -> None:
     """What was taken away on purpose does not come back with a fault."""
-    site.write("packs/house.yaml", _PACK.format(id="site-word", word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     rules = site.rules()
     shutil.rmtree(site.home / "packs")
     rules.refresh()
-    site.write("packs/other.yaml", _BROKEN)
+    site.write("packs/other.yaml", BROKEN)
 
     assert found(site.rules(), "kingfisher") == set()
 
@@ -249,9 +230,9 @@ def test_what_could_not_be_kept_is_not_given_up_for_an_older_copy(site: Site, mo
         raise OSError("full")
 
     monkeypatch.setattr("pipeline.rule_files.RuleFiles.keep", refuse)
-    site.write("packs/house.yaml", _PACK.format(id="site-word", word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     rules.refresh()
-    site.write("packs/house.yaml", _BROKEN)
+    site.write("packs/house.yaml", BROKEN)
     rules.refresh()
 
     assert found(rules, "kingfisher") == {"site-word"}
@@ -260,9 +241,9 @@ def test_what_could_not_be_kept_is_not_given_up_for_an_older_copy(site: Site, mo
 def test_a_process_behind_the_others_catches_up_with_what_they_kept(site: Site) -> None:
     """Rules that it never saw whole are those that it uses when they are broken by the time it looks."""
     late = site.rules()
-    site.write("packs/house.yaml", _PACK.format(id="site-word", word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
     site.rules()
-    site.write("packs/house.yaml", _BROKEN)
+    site.write("packs/house.yaml", BROKEN)
     late.refresh()
 
     assert found(late, "kingfisher") == {"site-word"}
@@ -272,7 +253,7 @@ def test_what_goes_wrong_in_loading_is_a_fault_like_any_other(site: Site, monkey
     """An error that nobody thought of takes the running rules away as little as a mistake in a pack does."""
     rules = site.rules()
     before = rules.rule_set
-    site.write("packs/house.yaml", _PACK.format(id="site-word", word="kingfisher"))
+    site.write("packs/house.yaml", word_pack("kingfisher"))
 
     def fail(*_: object, **__: object) -> None:
         raise RecursionError("too deep")
@@ -284,3 +265,15 @@ def test_what_goes_wrong_in_loading_is_a_fault_like_any_other(site: Site, monkey
     assert [str(fault) for fault in rules.current.faults] == [
         f"{site.home / 'packs'}:1:1: error[not-loaded]: RecursionError: too deep"
     ]
+
+
+def test_who_stops_takes_back_what_it_told(site: Site) -> None:
+    """The last that is told is that nothing is in force here any longer."""
+    rules = site.rules()
+    told: Queue[InForce | None] = Queue()
+    rules.follow(told.put)
+    first = told.get(timeout=10)
+    rules.stop()
+
+    assert first is rules.current
+    assert list(told.queue)[-1] is None

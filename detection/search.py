@@ -1,0 +1,188 @@
+"""What one rule looks for: its expressions in databases of their own, and what opens the gate before these run."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import hyperscan
+
+from detection.databases import database, refusal
+from detection.errors import RuleError
+from detection.gates import BOUNDARY, alone, gates
+from detection.matchers import FieldMatcher, TextMatcher, matchers
+from detection.rule import Pattern, Rule
+from detection.views import AFTER, BEFORE
+
+Clause = frozenset[bytes]
+"""Literals, written as expressions, of which one must stand in a text for a gate to open."""
+
+_FLAGS = TextMatcher.flags
+# An escaped character, a class of characters or an anchor.
+_ANCHOR = re.compile(rb"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\^|\$", re.DOTALL)
+
+
+_NOWHERE = rb"\xff"
+"""What stands in no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One value of a text pattern."""
+
+    rule: Rule
+    pattern: Pattern
+    value: str
+    matcher: TextMatcher
+    source: bytes
+
+    @property
+    def of_candidate(self) -> bool:
+        """Say whether it looks at values cut out of the text."""
+        return self.pattern.on == "candidate"
+
+    @property
+    def wide(self) -> bytes:
+        """What finds in a text whatever the expression finds in it, or in a value that would be cut out of it."""
+        return loosened(self.source) if self.of_candidate else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One value of a pattern about the field as a whole."""
+
+    rule: Rule
+    pattern: Pattern
+    value: str | int
+    matcher: FieldMatcher
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What opens the gate of a pattern: clauses that must all be met, or an expression where there are none."""
+
+    pattern: str
+    clauses: tuple[Clause, ...]
+    expression: bytes
+
+
+@dataclass(frozen=True)
+class Search:
+    """All that one rule looks for in a field: a match is reported by the expression's position."""
+
+    rule: Rule
+    expressions: tuple[Expression, ...]
+    measures: tuple[Measure, ...]
+
+    @cached_property
+    def wide(self) -> hyperscan.Database:
+        """What is run over a whole text: for candidates it finds texts worth cutting."""
+        return database(tuple(each.wide for each in self.expressions), _FLAGS)
+
+    @cached_property
+    def exact(self) -> hyperscan.Database:
+        """What is run over a candidate, and to find out where a match stands."""
+        return database(tuple(each.source for each in self.expressions), _FLAGS)
+
+    @cached_property
+    def anchored(self) -> frozenset[int]:
+        """Which expressions may ask for the beginning or the end of the text, by their positions."""
+        return frozenset(
+            number
+            for number, each in enumerate(self.expressions)
+            if not each.of_candidate and loosened(each.source) != each.source
+        )
+
+    def inside(self, number: int, *, begins: bool, ends: bool) -> hyperscan.Database:
+        """Return what finds an expression in a piece that does not begin, or not end, where its text does."""
+        source = self.expressions[number].source
+        return database((_with_ends(source, b"^" if begins else _NOWHERE, b"$" if ends else _NOWHERE),), _FLAGS)
+
+    @cached_property
+    def gates(self) -> Sequence["Opener"]:
+        """What opens the gate of the rule, for each expression: the literals that it needs, or else the expression.
+
+        But where the condition cannot hold without patterns that have gates, the others need none: they run when
+        those do.
+        """
+        literals = gates(tuple(each.source for each in self.expressions))
+        bare = [each for each, needed in zip(self.expressions, literals, strict=True) if not needed]
+        without = {each.pattern.name for each in bare}
+        measured = {each.pattern.name for each in self.measures}
+        for each in sorted(bare, key=lambda each: alone(each.wide)):
+            if not self.rule.condition.possible(without | measured):
+                break
+            without.discard(each.pattern.name)
+        return [
+            Opener(each.pattern.name, tuple(frozenset(map(_written, clause)) for clause in needed), each.wide)
+            for each, needed in zip(self.expressions, literals, strict=True)
+            if each.pattern.name not in without
+        ]
+
+    def compile(self) -> None:
+        """Make all of them now.
+
+        Raises:
+            hyperscan.error: the engine refuses an expression; it does not say which.
+        """
+        if self.expressions:
+            _ = self.gates, self.wide, self.exact
+
+
+def search_of(rule: Rule) -> Search:
+    """Return what a rule looks for."""
+    expressions: list[Expression] = []
+    measures: list[Measure] = []
+    for pattern in rule.patterns:
+        matcher = matchers()[pattern.matcher]
+        for value in pattern.values:
+            if isinstance(matcher, TextMatcher):
+                text = str(value)
+                expressions.append(Expression(rule, pattern, text, matcher, matcher.expression(text)))
+            elif isinstance(matcher, FieldMatcher):
+                measures.append(Measure(rule, pattern, value, matcher))
+    return Search(rule, tuple(expressions), tuple(measures))
+
+
+def compiled(search: Search) -> list[RuleError]:
+    """Compile what a rule looks for. Returns what the engine refuses of it."""
+    try:
+        search.compile()
+    except hyperscan.error as error:
+        return refused(search) or [RuleError("refused-pattern", search.rule.place("patterns"), str(error))]
+    return []
+
+
+def refused(search: Search) -> list[RuleError]:
+    """Name every expression that the engine refuses: for all of a rule together it does not say which."""
+    return list(_refused(search))
+
+
+def _refused(search: Search) -> Iterator[RuleError]:
+    for each in search.expressions:
+        rule, pattern = search.rule, each.pattern
+        if each.matcher.problem(each.value) is not None:
+            continue
+        if found := refusal(each.source, _FLAGS) or refusal(each.wide, _FLAGS):
+            yield RuleError(found[0], rule.place("patterns", pattern.name, pattern.values.index(each.value)), found[1])
+
+
+def loosened(source: bytes) -> bytes:
+    """Return an expression that finds in a text whatever the given one finds in a value cut out of it."""
+    return _with_ends(source, BEFORE, AFTER)
+
+
+def _with_ends(source: bytes, before: bytes, after: bytes) -> bytes:
+    """Return an expression with others in place of the beginning and the end of the text."""
+
+    def other(match: re.Match[bytes]) -> bytes:
+        if match[0] in {b"^", rb"\A"}:
+            return before
+        return after if match[0] in {b"$", rb"\z", rb"\Z"} else match[0]
+
+    return _ANCHOR.sub(other, source)
+
+
+def _written(text: bytes) -> bytes:
+    """Return a literal of a gate as an expression."""
+    return b"".join(rb"\b" if sign == BOUNDARY else b"\\x%02x" % sign for sign in text)
