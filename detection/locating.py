@@ -1,9 +1,9 @@
 """Locating: running databases over bytes, and finding out where in a text an expression matches."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from math import log2
-from re import compile as expression_of
 
 import hyperscan
 
@@ -15,8 +15,9 @@ from detection.views import encode
 _REACH = 64
 _MOST_SPANS = 32
 _AHEAD, _FURTHER = 1024, 4
-_WORD = expression_of(rb"[A-Za-z0-9+/_=.~-]+")
-_WORD_GOES_ON = expression_of(rb"[A-Za-z0-9+/_=.~-]*")
+_BEFORE_WORD = 512
+_WORD = re.compile(rb"[A-Za-z0-9+/_=.~-]+")
+_WORD_GOES_ON = re.compile(rb"[A-Za-z0-9+/_=.~-]*")
 
 
 class Locator:
@@ -71,11 +72,13 @@ class Locator:
 
     def random_enough(self, search: Search, number: int, data: bytes, bits: float) -> tuple[int, int] | None:
         """Return the first match whose longest word is that hard to guess; the word may go on behind the match."""
-        for start, end in self.spans(search, number, data):
-            word = _WORD_GOES_ON.match(data, end)
-            whole_end = end if word is None else word.end()
-            if entropy(data[start:whole_end]) > bits:
-                return start, whole_end
+        for varied in _varied_words(data, bits):
+            first = max(0, varied.start() - _BEFORE_WORD)
+            for start, end in self.spans(search, number, data[first : varied.end() + 1]):
+                word = _WORD_GOES_ON.match(data, first + end)
+                last = first + end if word is None else word.end()
+                if entropy(data[first + start : last]) > bits:
+                    return first + start, last
         return None
 
     def is_like(self, pattern: str, text: str) -> bool:
@@ -111,6 +114,12 @@ class Locator:
         if searched not in self._scratch:
             self._scratch[searched] = hyperscan.Scratch(searched)
         return self._scratch[searched]
+
+
+def _varied_words(data: bytes, bits: float) -> Iterator[re.Match[bytes]]:
+    """Give the words of which a part may be that hard to guess: they have more kinds of characters than it takes."""
+    kinds = 2**bits
+    return (word for word in _WORD.finditer(data) if word.end() - word.start() > kinds and len(set(word[0])) > kinds)
 
 
 def entropy(data: bytes) -> float:

@@ -108,6 +108,8 @@ def test_entropy_tells_secrets_from_words(scanning: Scanning) -> None:
 
     assert _found(scanner, f"key=aaaaaaaaaaaaaaaaaaaaaaa {secret}") == [secret]
     assert not _found(scanner, "key=aaaaaaaaaaaaaaaaaaaaaaa")
+    assert _found(scanner, f"{'key=aaaaaaaaaaaaaaaaaaaaaaa ' * 500}{secret}") == [secret]
+    assert _found(scanner, f"{'a' * 60}={secret}") == [secret]
 
 
 def test_tools_narrow_a_rule(scanning: Scanning) -> None:
