@@ -35,6 +35,8 @@ def cached_in(folder: Path | None) -> Iterator[None]:
         yield
     finally:
         _folder.reset(token)
+        if folder is not None:
+            _tidy(folder)
 
 
 def kept(kind: str, *made_from: object) -> bytes | None:
@@ -71,7 +73,6 @@ def keep(data: bytes, kind: str, *made_from: object) -> None:
             Path(name).rename(path)
         except OSError:
             Path(name).unlink(missing_ok=True)
-    _tidy(path.parent)
 
 
 def _touch(path: Path) -> None:
@@ -89,8 +90,9 @@ def _tidy(folder: Path) -> None:
             return
         mark.touch()
         for path in folder.iterdir():
-            if _OURS.fullmatch(path.name) and _age(path) > _UNUSED_SECONDS:
-                path.unlink(missing_ok=True)
+            with suppress(OSError):
+                if _OURS.fullmatch(path.name) and _age(path) > _UNUSED_SECONDS:
+                    path.unlink(missing_ok=True)
 
 
 def _age(path: Path) -> float:

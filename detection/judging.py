@@ -8,9 +8,7 @@ from detection.compiler import FieldPlan
 from detection.finding import Finding, excerpt
 from detection.locating import Locator
 from detection.search import Expression, Measure, Search
-from detection.views import View, candidates
-
-_RUNS = frozenset({"base64", "hex"})
+from detection.views import RUNS, View, candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class Evidence:
         for match in self.matches:
             if match.part.pattern.name == name and match.number >= 0:
                 for span in self.locator.spans(self.search, match.number, match.place.data):
-                    yield match.place.points(*span) if match.place.name in _RUNS else match.place.span(*span)
+                    yield match.place.points(*span) if match.place.name in RUNS else match.place.span(*span)
 
 
 class Case:
@@ -132,12 +130,11 @@ class Case:
     def _confirmed(self, search: Search, match: Match) -> Match | None:
         """Return the match, or another, of an expression that may ask for more than one scan could tell."""
         place, number = match.place, match.number
-        begins, ends = place.edges() if number in search.anchored else (True, True)
-        if not (begins and ends):
-            found = self._locator.ends(search.inside(number, begins=begins, ends=ends), place.data)
-            if not found:
+        if number in search.anchored and not all(place.edges()):
+            end = self._locator.end_inside(search, number, place)
+            if end is None:
                 return None
-            match = replace(match, end=found[0][1])
+            match = replace(match, end=end)
         bits = match.part.pattern.entropy_above
         if bits is None:
             return match

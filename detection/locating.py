@@ -10,12 +10,14 @@ import hyperscan
 from detection.databases import database
 from detection.overrides import whole
 from detection.search import Search
-from detection.views import encode
+from detection.views import View, encode
 
 _REACH = 64
 _MOST_SPANS = 32
 _AHEAD, _FURTHER = 1024, 4
-_BEFORE_WORD = 512
+_BEFORE_WORD, _MOST_RANDOM = 512, 256
+# A character of a word, and one that ends a line.
+_NO_ENDS = (b"z", b"\n")
 _WORD = re.compile(rb"[A-Za-z0-9+/_=.~-]+")
 _WORD_GOES_ON = re.compile(rb"[A-Za-z0-9+/_=.~-]*")
 
@@ -51,15 +53,52 @@ class Locator:
         """Give the first matches of an expression from left to right, each the shortest that ends there."""
         done = 0
         for _ in range(_MOST_SPANS):
-            end = self._next_end(search, number, data, done)
-            if end is None:
+            span = self._next(search, number, data, done)
+            if span is None:
                 return
-            start = self._last_start(search, number, data[done : end + 1], end - done)
-            yield done + start, end
-            done = end
+            yield span
+            done = span[1]
 
-    def _next_end(self, search: Search, number: int, data: bytes, done: int) -> int | None:
-        """Return where the first match after a place ends: most stand close by, and so little is scanned at first."""
+    def end_inside(self, search: Search, number: int, place: View) -> int | None:
+        """Return where an expression matches that takes no edge of a piece for an end of the text, None where nowhere.
+
+        With either of two characters at the edge it still matches: what may stand at an end is one of them at most.
+        """
+        begins, ends = place.edges()
+        found: list[int] = []
+        for sign in _NO_ENDS:
+            before, after = b"" if begins else sign, b"" if ends else sign
+            end = self._end(search, number, b"".join((before, place.data, after)))
+            if end is None:
+                return None
+            found.append(end - len(before))
+        return min(max(found), len(place.data))
+
+    def random_enough(self, search: Search, number: int, data: bytes, bits: float) -> tuple[int, int] | None:
+        """Return the first match whose longest word is that hard to guess; the word may go on behind the match.
+
+        Matches are looked for only around words that may be so, and each part of the text is looked at once.
+        """
+        done = left = 0
+        span: tuple[int, int] | None = None
+        for varied in _varied_words(data, bits):
+            if number not in search.anchored:
+                done = max(done, varied.start() - _BEFORE_WORD)
+            while span is None or span[0] < varied.end():
+                if span is None or span[1] <= done:
+                    span = self._next(search, number, data, done)
+                    left += 1
+                if span is None or left > _MOST_RANDOM:
+                    return None
+                start, done = span
+                word = _WORD_GOES_ON.match(data, done)
+                last = done if word is None else word.end()
+                if entropy(data[start:last]) > bits:
+                    return start, last
+        return None
+
+    def _next(self, search: Search, number: int, data: bytes, done: int) -> tuple[int, int] | None:
+        """Return the first match after a place: most stand close by, and so little is scanned at first."""
         ahead = _AHEAD
         while True:
             part = data[done : done + ahead]
@@ -67,19 +106,9 @@ class Locator:
             is_whole = done + len(part) == len(data)
             # Whether a match ends where the part does shows in what stands behind it.
             if is_whole or (end is not None and end < len(part)):
-                return None if end is None else done + end
+                break
             ahead *= _FURTHER
-
-    def random_enough(self, search: Search, number: int, data: bytes, bits: float) -> tuple[int, int] | None:
-        """Return the first match whose longest word is that hard to guess; the word may go on behind the match."""
-        for varied in _varied_words(data, bits):
-            first = max(0, varied.start() - _BEFORE_WORD)
-            for start, end in self.spans(search, number, data[first : varied.end() + 1]):
-                word = _WORD_GOES_ON.match(data, first + end)
-                last = first + end if word is None else word.end()
-                if entropy(data[first + start : last]) > bits:
-                    return first + start, last
-        return None
+        return None if end is None else (done + self._last_start(search, number, part[: end + 1], end), done + end)
 
     def is_like(self, pattern: str, text: str) -> bool:
         """Say whether a whole text, but for blanks around it, is what a pattern of an exception describes."""

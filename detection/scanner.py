@@ -94,11 +94,13 @@ class Scanner:
 
     def _judge(self, plan: FieldPlan, name: str, text: str, tool: str) -> Sequence[Finding]:
         """Judge one field: as it was sent first, then in the other views that it calls for."""
-        case = Case(plan, name, text, tool, self._locator)
+        case: Case | None = None
         for piece in pieces(raw(text)):
             for view, hits in self._views(plan, piece):
-                case.weigh(view, hits)
-        return case.findings
+                if hits or plan.measured:
+                    case = case or Case(plan, name, text, tool, self._locator)
+                    case.weigh(view, hits)
+        return () if case is None else case.findings
 
     def _views(self, plan: FieldPlan, field: View) -> Iterator[tuple[View, Sequence[int]]]:
         """Give a field, or a piece of it, and then the other views that it calls for, each with its hits."""
@@ -110,8 +112,11 @@ class Scanner:
 
     def _hits(self, plan: FieldPlan, view: View) -> Sequence[int]:
         """Return what of the gates and triggers stands in a view."""
-        found = [(first, self._locator.hits(searched, view.data)) for first, searched in plan.databases]
-        return [first + number for first, numbers in found for number in numbers]
+        found: list[int] = []
+        for first, searched in plan.databases:
+            hits = self._locator.hits(searched, view.data)
+            found += [first + hit for hit in hits] if first else hits
+        return found
 
     def _texts_inside(self, metadata: Mapping[str, object]) -> list[tuple[FieldPlan, str, str]]:
         """Return the texts in the metadata that any rule looks at, with the plan for each."""

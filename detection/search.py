@@ -22,10 +22,6 @@ _FLAGS = TextMatcher.flags
 _ANCHOR = re.compile(rb"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\^|\$", re.DOTALL)
 
 
-_NOWHERE = rb"\xff"
-"""What stands in no text."""
-
-
 @dataclass(frozen=True, slots=True)
 class Expression:
     """One value of a text pattern."""
@@ -92,11 +88,6 @@ class Search:
             for number, each in enumerate(self.expressions)
             if not each.of_candidate and loosened(each.source) != each.source
         )
-
-    def inside(self, number: int, *, begins: bool, ends: bool) -> hyperscan.Database:
-        """Return what finds an expression in a piece that does not begin, or not end, where its text does."""
-        source = self.expressions[number].source
-        return database((_with_ends(source, b"^" if begins else _NOWHERE, b"$" if ends else _NOWHERE),), _FLAGS)
 
     @cached_property
     def gates(self) -> Sequence["Opener"]:
@@ -169,18 +160,14 @@ def _refused(search: Search) -> Iterator[RuleError]:
 
 def loosened(source: bytes) -> bytes:
     """Return an expression that finds in a text whatever the given one finds in a value cut out of it."""
-    return _with_ends(source, BEFORE, AFTER)
+    return _ANCHOR.sub(_loosen, source)
 
 
-def _with_ends(source: bytes, before: bytes, after: bytes) -> bytes:
-    """Return an expression with others in place of the beginning and the end of the text."""
-
-    def other(match: re.Match[bytes]) -> bytes:
-        if match[0] in {b"^", rb"\A"}:
-            return before
-        return after if match[0] in {b"$", rb"\z", rb"\Z"} else match[0]
-
-    return _ANCHOR.sub(other, source)
+def _loosen(match: re.Match[bytes]) -> bytes:
+    found = match[0]
+    if found in {b"^", rb"\A"}:
+        return BEFORE
+    return AFTER if found in {b"$", rb"\z", rb"\Z"} else found
 
 
 def _written(text: bytes) -> bytes:

@@ -18,7 +18,6 @@ from pipeline.rule_files import RuleFiles, Stamp
 from pipeline.settings import PipeSettings
 
 _LOOK_SECONDS = 1.0
-_STOP_SECONDS = 1.0
 # Loading is work for the interpreter, and a scan lets go of it thousands of times a second: each time, whoever judges
 # would wait this long to have it back.
 _SWITCH_SECONDS = 0.0002
@@ -50,7 +49,7 @@ class Rules:
         """
         self._settings, self._clock = settings, clock
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._telling = threading.Lock()
         self._tell: Tell = lambda _: None
         self._is_kept = False
         self.current = self._loaded(RuleFiles.of(settings), None)
@@ -70,16 +69,13 @@ class Rules:
     def follow(self, tell: Tell) -> None:
         """Look at the files every second from now on, in a thread, and ``tell`` each time what is in force."""
         self._tell = tell
-        self._thread = threading.Thread(target=self._watch, name="rules", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._watch, name="rules", daemon=True).start()
 
     def stop(self) -> None:
         """Look no more, and tell that nothing is in force here any longer."""
         self._stop.set()
-        if self._thread is not None:
-            # Who loads at this moment finds out afterwards, and tells nothing any more.
-            self._thread.join(_STOP_SECONDS)
-        self._tell(None)
+        with self._telling:
+            self._tell(None)
 
     def _watch(self) -> None:
         before: Stamp | None = None
@@ -90,8 +86,9 @@ class Rules:
                 if now == before:
                     self.refresh()
                 before = now
-                if not self._stop.is_set():
-                    self._tell(self.current)
+                with self._telling:
+                    if not self._stop.is_set():
+                        self._tell(self.current)
             except Exception as error:  # noqa: BLE001 - a thread that ends here would never see a rule changed
                 get_logger().error("rules_not_followed", error=f"{type(error).__name__}: {error}")
             if self._stop.wait(_LOOK_SECONDS):

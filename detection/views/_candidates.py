@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from detection.views._decoders import entities, escapes, percent
 from detection.views._view import View
@@ -19,6 +20,7 @@ _QUERY = re.compile(r"[?&;\s][\w.\-\[\]%]{1,64}=([^&\r\n]+)|^[\w.\-\[\]%]{1,64}=
 _LINE = re.compile(r"[^\r\n]+")
 _LABELLED = re.compile(r"^[^\r\n:]{1,64}:\s+([^\r\n]+)", re.MULTILINE)
 _WAYS = (_DOUBLE, _SINGLE, _QUERY, _LINE, _LABELLED, _BACKTICK, _CURLY)
+_QUOTES = {_DOUBLE: '"', _SINGLE: "'", _BACKTICK: "`"}
 _SHORT = 4096
 _MOST = 4096
 """How many values are cut out of a view, and texts decoded in them: each costs time for each rule that looks there."""
@@ -58,8 +60,12 @@ def _cut(view: View) -> Iterator[View]:
     text = view.text
     if len(text) <= _SHORT:
         yield from _trimmed(view, 0, len(text))
+    begins, _ = view.edges()
     for way in _WAYS:
-        for match in way.finditer(text):
+        sign = _QUOTES.get(way)
+        # A piece may begin inside quotes, and then those that open there are the closing ones.
+        starts = (0,) if begins or sign is None else (0, text.find(sign) + 1)
+        for match in chain.from_iterable(way.finditer(text, start) for start in starts):
             group = match.lastindex or 0
             yield from _trimmed(view, *match.span(group))
 

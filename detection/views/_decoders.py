@@ -29,6 +29,8 @@ _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{60,76}\r?\n)+[A-Za-z0-9+/]+={0,2}|(?<![\
 _HEX = re.compile(r"(?:[2-7][0-9a-fA-F]|0[9aAdD]){8,}")
 _URL_SAFE = str.maketrans("-_", "+/", "\r\n")
 _FEWEST = 16
+# So many characters of base64 hold whole bytes, and whole units of UTF-16.
+_GROUP = 8
 _SAMPLE, _MOST_ODD = 512, 10
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
 _HIGHEST = 0x10FFFF
@@ -152,17 +154,19 @@ def hex_runs(source: View) -> View | None:
 
 def _runs(name: str, source: View, expression: re.Pattern[str], decode: Callable[[str], bytes]) -> View | None:
     builder = Builder(name, source)
+    begins, _ = source.edges()
     for match in expression.finditer(source.text):
-        for start, end in _tries(match):
+        for start, end in _tries(match, is_cut=not begins and not match.start()):
             if (decoded := _readable(decode, source.text[start:end])) is not None:
                 builder.put(decoded + "\n", start, end)
                 break
     return builder.view()
 
 
-def _tries(match: re.Match[str]) -> Iterator[tuple[int, int]]:
-    """Give the run, and what stands behind its last slash: the run may be the end of a path."""
-    yield match.span()
+def _tries(match: re.Match[str], *, is_cut: bool) -> Iterator[tuple[int, int]]:
+    """Give the run, and what stands behind its last slash: the run may be the end of a path, or of a longer run."""
+    for skipped in range(_GROUP if is_cut else 1):
+        yield match.start() + skipped, match.end()
     slash = match[0].rfind("/")
     if slash >= 0 and len(match[0]) - slash > _FEWEST:
         yield match.start() + slash + 1, match.end()
@@ -181,7 +185,7 @@ def _readable(decode: Callable[[str], bytes], run: str) -> str | None:
         if data[:2] in _MARKS:
             text = data.decode("utf-16")
         elif data[1:2] == b"\0" and not any(data[1::2]):
-            text = data.decode("utf-16-le")
+            text = data[: len(data) & ~1].decode("utf-16-le")
         else:
             # What was cut may begin and end inside a character.
             first = next((at for at, byte in enumerate(data[:4]) if byte & _MARK_BITS != _CONTINUATION), 0)

@@ -10,6 +10,9 @@ _ENCODING = "utf-8"
 _ERRORS = "surrogatepass"
 _MARK_BITS, _CONTINUATION = 0xC0, 0x80
 
+RUNS = frozenset({"base64", "hex"})
+"""The views that hold what was decoded of single runs, one a line."""
+
 WHOLE = 0
 """The step of a run whose characters cannot be told apart in the source: each stands for all of it."""
 
@@ -64,6 +67,9 @@ class View:
         """Say whether this begins where the field does, and whether it ends there: a piece may not."""
         view = self
         while view.whole is None and view.source is not None:
+            # What was decoded of one run has ends of its own.
+            if view.name in RUNS:
+                return True, True
             view = view.source
         if view.whole is None:
             return True, True

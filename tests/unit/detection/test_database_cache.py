@@ -65,16 +65,18 @@ def test_what_was_not_used_for_a_month_is_deleted(tmp_path: Path) -> None:
     What somebody still uses stays, and so does what is not ours; it is looked at once a day.
     """
     with cached_in(tmp_path):
+        (tmp_path / "tidied").touch()
         keep(b"old", "hs", "old")
         (old,) = tmp_path.glob("*.hs")
         keep(b"used", "hs", "used")
         (used,) = set(tmp_path.glob("*.hs")) - {old}
-        for path in (old, used, tmp_path / "letter.txt", tmp_path / "lock"):
+        (tmp_path / f"{'0' * 40}.hs").mkdir()
+        for path in (old, used, tmp_path / f"{'0' * 40}.hs", tmp_path / "letter.txt", tmp_path / "lock"):
             _aged(path, 31)
         assert kept("hs", "used") == b"used"
-        keep(b"", "hs", "today")
-        assert old.exists()
-        _aged(tmp_path / "tidied", 2)
+    assert old.exists()
+    _aged(tmp_path / "tidied", 2)
+    with cached_in(tmp_path):
         keep(b"", "hs", "tomorrow")
 
     assert not old.exists()
@@ -91,6 +93,7 @@ def test_what_a_process_has_in_memory_counts_as_used(tmp_path: Path) -> None:
         database((b"kingfisher",), 0)
         (path,) = tmp_path.glob("*.hs")
         _aged(path, 31)
+        database((b"walrus",), 0)
         database((b"kingfisher",), 0)
 
     assert time.time() - path.stat().st_mtime < _DAY
@@ -100,6 +103,7 @@ def test_what_is_used_is_noted_once_a_day(tmp_path: Path, monkeypatch: pytest.Mo
     """
     To read what is kept writes nothing, most of the time.
     """
+    (tmp_path / "tidied").touch()
     with cached_in(tmp_path):
         keep(b"kept", "hs", "kept")
 

@@ -1,6 +1,7 @@
 """A long text is judged in pieces: nothing in it is hidden by where it stands, and no edge of a piece is an end."""
 
 import base64
+import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -117,3 +118,55 @@ def test_no_number_of_values_hides_the_next(finds: Finds) -> None:
     (found,) = finds("{name: {regex: '^the walrus$', means: it, on: candidate}}", f'{text} "the walrus"')
 
     assert found.start == len(text) + 2
+
+
+@pytest.mark.parametrize("inside", ["plain words and more plain words", "plain words and more plain words ", "a, b"])
+def test_quotes_that_a_cut_divides_turn_no_value_inside_out(finds: Finds, inside: str) -> None:
+    """
+    Wherever in a long line of JSON a piece begins, each value behind that place is a value.
+    """
+    filler = json.dumps({"name": inside, "note": inside})
+    for at in range(0, 3 * LONGEST // len(filler), 7):
+        texts = [filler] * (3 * LONGEST // len(filler))
+        texts[at] = '"the walrus"'
+
+        assert finds("{name: {regex: '^the walrus$', means: it, on: candidate}}", f"[{', '.join(texts)}]"), at
+
+
+@pytest.mark.parametrize("width", [0, 60, 62, 70, 75, 76])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+@pytest.mark.parametrize("before", ["", "x=", "powershell -enc "])
+def test_a_long_run_is_read_however_it_is_wrapped(finds: Finds, width: int, encoding: str, before: str) -> None:
+    """
+    What a run holds is read to its end, in lines or without, in the writing of Windows too.
+    """
+    inside = "plain words " * (LENGTH // 24)
+    run = base64.b64encode(f"{inside} the walrus {inside}".encode(encoding)).decode()
+    lines = "\n".join(run[at : at + width] for at in range(0, len(run), width)) if width else run
+
+    assert finds("{name: {contains: the walrus}}", before + lines)
+
+
+def test_what_is_decoded_has_ends_of_its_own(finds: Finds) -> None:
+    """
+    A run that is decoded begins a text, in a later piece as in the first.
+    """
+    run = base64.b64encode(b"the walrus and more of it").decode()
+
+    (found,) = finds(r"{name: {regex: '(?:^|[;|])\s*the walrus', means: it}}", _filled(LENGTH) + run)
+
+    assert found.view == "base64"
+
+
+def test_a_line_may_begin_where_a_piece_does(finds: Finds) -> None:
+    """
+    An expression that asks for the beginning of a line finds it in any piece.
+    """
+    assert finds("{name: {regex: '(?m)^the walrus', means: it}}", "plain words\n" * (LENGTH // 12) + "the walrus\n")
+
+
+def test_blanks_make_no_text_long(finds: Finds) -> None:
+    """
+    A value is the whole field though thousands of blanks stand around it.
+    """
+    assert finds("{name: {equals: the walrus}}", f"{' ' * LENGTH}the walrus{' ' * LENGTH}")

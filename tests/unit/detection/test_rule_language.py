@@ -112,6 +112,20 @@ def test_entropy_tells_secrets_from_words(scanning: Scanning) -> None:
     assert _found(scanner, f"{'a' * 60}={secret}") == [secret]
 
 
+def test_entropy_minds_what_stands_around_the_word(scanning: Scanning) -> None:
+    """
+    What an expression asks for behind the word is looked for there, and short decoys before it hide nothing.
+    """
+    word = "Zt5Rk8Wq1Yv7Mn3Xb6Lp"
+    behind = scanning("{key: {regex: 'key=\\w{8,} user', means: a key, entropy_above: 3}}", f"key={word} user")
+    ending = scanning("{key: {regex: 'key=\\w{8,}\\s*$', means: a key, entropy_above: 3}}", f"key={word}")
+
+    assert _found(behind, f"x key={word} user") == [f"key={word} user"]
+    assert _found(behind, f"{'key=aaaaaaaa user ' * 200}key={word} user") == [f"key={word} user"]
+    assert not _found(behind, f"key={word} admin")
+    assert not _found(ending, f"key={word} is not the end key=aaaaaaaaaaaaaaaaaaaa")
+
+
 def test_tools_narrow_a_rule(scanning: Scanning) -> None:
     """
     A rule can be about some tools only, or about all but some, by words in their names.
