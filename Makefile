@@ -30,7 +30,7 @@ check: $(DEV) ## Lint, format, types, import contracts, rule packs: what CI runs
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sentinel rules check
+	$(BIN)/sentinel rules check --cost
 
 bench: $(DEV) ## Measure throughput and latency on this machine
 	@exec $(BIN)/python -m tests.benchmarks

@@ -19,7 +19,7 @@ from detection.stream import events
 LIMIT = 10.0
 """Microseconds that a rule may take for an event of 2.5 kB."""
 
-_KNOWN = 10.0
+_KNOWN = 11.0
 """Microseconds that an event takes where the limit was set, before the rule has looked at anything."""
 
 _NEVER = (
@@ -27,7 +27,7 @@ _NEVER = (
     # No literal opens it: so it takes a second scan, as most rules do.
     Pattern("sign", "regex", (r"[\x01-\x1f]\xff[\x01-\x1f]",), ""),
 )
-_EVENTS, _ROUNDS = 60, 9
+_EVENTS, _ROUNDS, _TRIES = 60, 9, 3
 _SIZES = (16_000, 128_000)
 _MOST_GROWTH = 4.0
 
@@ -51,8 +51,11 @@ def _cost(rule: Rule, stream: Sequence[Event]) -> Cost:
     condition = AtLeast(1, tuple(pattern.name for pattern in _NEVER))
     idle = replace(rule, patterns=_NEVER, condition=condition, condition_text="any of them")
     timer, known = (_timer(compile_rules([each])[0], stream) for each in (rule, idle))
-    ratio = median(timer() / known() for _ in range(_ROUNDS))
-    return Cost(rule, max(0.0, _KNOWN * (ratio - 1)))
+    found: list[float] = []
+    # What a busy machine makes look dear is timed again: nothing makes a rule look cheap.
+    while not found or (min(found) > LIMIT and len(found) < _TRIES):
+        found.append(_KNOWN * (median(timer() / known() for _ in range(_ROUNDS)) - 1))
+    return Cost(rule, max(0.0, min(found)))
 
 
 def too_dear(rule_set: RuleSet, measured: Sequence[Cost]) -> Iterator[RuleError]:
