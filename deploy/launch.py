@@ -126,7 +126,7 @@ class Launcher:
         if not data.exists():
             remembered.schema = None
             told = f"First start: making the database in {data}, and compiling the rules once."
-            self._console.say(f"{told} This takes about half a minute …")
+            self._console.say(f"{told} This takes about a minute …")
         who = embedded_postgres.prepare(binaries, data, remembered.postgres_password)
         return embedded_postgres.spec(binaries, data, remembered.postgres_port or 0, who)
 
