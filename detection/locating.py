@@ -79,16 +79,15 @@ class Locator:
 
         Matches are looked for only around words that may be so, and each part of the text is looked at once.
         """
-        done = left = 0
+        done = tried = 0
         span: tuple[int, int] | None = None
         for varied in _varied_words(data, bits):
             if number not in search.anchored:
                 done = max(done, varied.start() - _BEFORE_WORD)
             while span is None or span[0] < varied.end():
-                if span is None or span[1] <= done:
-                    span = self._next(search, number, data, done)
-                    left += 1
-                if span is None or left > _MOST_RANDOM:
+                span = self._next(search, number, data, done)
+                tried += 1
+                if span is None or tried > _MOST_RANDOM:
                     return None
                 start, done = span
                 word = _WORD_GOES_ON.match(data, done)

@@ -64,7 +64,7 @@ def _cut(view: View) -> Iterator[View]:
     for way in _WAYS:
         sign = _QUOTES.get(way)
         # A piece may begin inside quotes, and then those that open there are the closing ones.
-        starts = (0,) if begins or sign is None else (0, text.find(sign) + 1)
+        starts = [0] if begins or sign is None else sorted({0, text.find(sign) + 1})
         for match in chain.from_iterable(way.finditer(text, start) for start in starts):
             group = match.lastindex or 0
             yield from _trimmed(view, *match.span(group))

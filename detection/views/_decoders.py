@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from html.entities import html5
 from unicodedata import category
 
-from detection.views._view import WHOLE, Builder, View, encode
+from detection.views._view import WHOLE, Builder, View, continues, encode
 
 # Each begins with one sign: that is what makes the search for it quick.
 _PERCENT = re.compile(r"%(?:[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*|[uU][0-9a-fA-F]{4}(?:%[uU][0-9a-fA-F]{4})*)")
@@ -34,7 +34,6 @@ _GROUP = 8
 _SAMPLE, _MOST_ODD = 512, 10
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
 _HIGHEST = 0x10FFFF
-_MARK_BITS, _CONTINUATION = 0xC0, 0x80
 # Forms of "." and "/" that are longer than UTF-8 allows, and that careless decoders accept.
 _OVERLONG = ((b"\xc0\xae", b"."), (b"\xc0\xaf", b"/"), (b"\xe0\x80\xae", b"."), (b"\xe0\x80\xaf", b"/"))
 
@@ -188,7 +187,7 @@ def _readable(decode: Callable[[str], bytes], run: str) -> str | None:
             text = data[: len(data) & ~1].decode("utf-16-le")
         else:
             # What was cut may begin and end inside a character.
-            first = next((at for at, byte in enumerate(data[:4]) if byte & _MARK_BITS != _CONTINUATION), 0)
+            first = next((at for at, byte in enumerate(data[:4]) if not continues(byte)), 0)
             text, _ = utf_8_decode(data[first:], "strict", False)  # noqa: FBT003 - a function of the library
     except (ValueError, binascii.Error):
         return None

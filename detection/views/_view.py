@@ -22,6 +22,11 @@ def encode(text: str) -> bytes:
     return text.encode(_ENCODING, _ERRORS)
 
 
+def continues(byte: int) -> bool:
+    """Say whether a byte is not the first of its character."""
+    return byte & _MARK_BITS == _CONTINUATION
+
+
 Run = tuple[int, int, int, int]
 """Neighbouring characters of a view that were made alike: where they begin, where in the source what they were made
 from begins and ends, and how many characters of it each stands for (the step)."""
@@ -90,7 +95,7 @@ class View:
 
     def _continues(self, offset: int) -> bool:
         """Say whether the byte there is not the first of its character."""
-        return offset < len(self.data) and self.data[offset] & _MARK_BITS == _CONTINUATION
+        return offset < len(self.data) and continues(self.data[offset])
 
     def _back(self, start: int, end: int) -> tuple[int, int]:
         """Return where code points of this view come from in its source."""
