@@ -4,24 +4,23 @@ The wording of the steps was checked by an exhaustive model; change a script onl
 ``docs/architecture.md``, which says what each promises.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.resources import files
 from typing import Any, Literal, cast
 
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import OutOfMemoryError, RedisError
-from redis.retry import Retry
 
-from pipeline.errors import JournalFull, JournalUnavailable
+from pipeline._scripts import connect, sources, translated
+
+__all__ = ["EMPTY", "UPLOAD", "Journal", "Lane", "Leased", "NewChunk", "OpenChunk", "Slice", "connect"]
 
 UPLOAD = "upload:"
 EMPTY = "+inf"
 _GRACE = 1_000_000
-_UNDER_MEMORY_PRESSURE = ("lease", "settle", "postpone", "fail", "sweep", "pass_on")
+# Chunks are judged in company as long as all of them together are a small one.
+_COMPANY_EVENTS, _COMPANY_BYTES = 250, 1 << 18
+_UNDER_MEMORY_PRESSURE = ("lease", "lease_more", "settle", "postpone", "fail", "sweep", "pass_on")
 
 
 class Lane(StrEnum):
@@ -83,22 +82,6 @@ class Slice:
     chunk: NewChunk | None = None
 
 
-def connect(url: str, *, timeout: float = 5.0) -> Redis:
-    """Make a client for ``url`` that never waits longer than ``timeout`` seconds and never repeats a command by itself.
-
-    A repeat is the journal's decision: only it knows which scripts may be sent twice.
-    """
-    return Redis.from_url(
-        url,
-        socket_timeout=timeout,
-        socket_connect_timeout=min(timeout, 2.0),
-        socket_keepalive=True,
-        health_check_interval=0,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
-
-
 class Journal:
     """The accepted chunks that are not settled yet."""
 
@@ -107,7 +90,7 @@ class Journal:
         self._redis = redis
         self._lease = round(lease_seconds * 1_000_000)
         self.max_attempts = max_attempts
-        self._scripts = {name: redis.register_script(source) for name, source in _sources()}
+        self._scripts = {name: redis.register_script(source) for name, source in sources(_UNDER_MEMORY_PRESSURE)}
 
     def accept(self, acceptor: str, flush: int, chunks: Sequence[NewChunk]) -> int:
         """Journal chunks, all or none; sending the same flush again changes nothing.
@@ -129,17 +112,29 @@ class Journal:
         found = self._run("lease", [entry_id, token, self._lease, self.max_attempts])
         if found[0] not in (b"leased", b"exhausted"):
             return None
-        pairs = iter(found[1])
-        fields = {name.decode(): value for name, value in zip(pairs, pairs, strict=True)}
-        return Leased(entry_id, token, found[0] == b"exhausted", fields)
+        return _leased(entry_id, token, found[1], exhausted=found[0] == b"exhausted")
 
-    def settle(self, entry_id: str) -> None:
-        """Take an entry out, after PostgreSQL committed what became of it."""
-        self._run("settle", [entry_id])
+    def lease_more(self, first: Leased) -> list[Leased]:
+        """Take more chunks under the same token, whose doorbells wait; none where company is not for this one.
 
-    def postpone(self, leased: Leased) -> None:
-        """Give a lease back; no attempt is counted."""
-        self._run("postpone", [leased.entry_id, leased.token])
+        From then on each of them, the first too, runs alone should this run not settle it, and this run counts no
+        attempt.
+        """
+        events = _COMPANY_EVENTS - first.number("events")
+        size = _COMPANY_BYTES - len(first.fields.get("body", b""))
+        if first.number("attempts") or "company" in first.fields or min(events, size) <= 0:
+            return []
+        lane = first.text("lane")
+        found = self._run("lease_more", [first.entry_id, first.token, lane, self._lease, events, size])
+        return [_leased(entry_id.decode(), first.token, pairs) for entry_id, pairs in found]
+
+    def settle(self, *entry_ids: str) -> None:
+        """Take entries out, after PostgreSQL committed what became of them."""
+        self._run("settle", entry_ids)
+
+    def postpone(self, *leased: Leased) -> None:
+        """Give leases of one token back; no attempt is counted."""
+        self._run("postpone", [leased[0].token, *(each.entry_id for each in leased)])
 
     def pass_on(self, leased: Leased) -> int:
         """Give a lease back to whoever is rung next. Returns the new ring stamp, 0 if the lease was not ours."""
@@ -185,20 +180,20 @@ class Journal:
 
     def upload(self, upload_id: str) -> dict[str, str]:
         """Return the fields of an upload that is being split; empty when it is not."""
-        with _translated():
+        with translated():
             found = cast("dict[bytes, bytes]", self._redis.hgetall("sentinel:entry:" + UPLOAD + upload_id))
         return {name.decode(): value.decode(errors="replace") for name, value in found.items()}
 
     def open_uploads(self) -> list[str]:
         """Return the ids of the uploads that are being split."""
-        with _translated():
+        with translated():
             waiting = [self._redis.zrange(f"sentinel:{kind}:{Lane.BULK}", 0, -1) for kind in ("rung", "leased")]
         entries = {entry.decode() for found in waiting for entry in cast("list[bytes]", found)}
         return sorted(entry.removeprefix(UPLOAD) for entry in entries if entry.startswith(UPLOAD))
 
     def chunk_events(self, chunk_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         """Return, for each chunk, its number of events and its accept stamp; None where it is not in the journal."""
-        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
             for chunk_id in chunk_ids:
                 pipe.hmget("sentinel:entry:" + chunk_id, ["events", "at"])
             found = pipe.execute()
@@ -206,7 +201,7 @@ class Journal:
 
     def read(self) -> tuple[int, int, list[OpenChunk]]:
         """Return, of one instant: the time, the events accepted so far, and the open chunks."""
-        with _translated(), self._redis.pipeline(transaction=True) as pipe:
+        with translated(), self._redis.pipeline(transaction=True) as pipe:
             pipe.time()
             pipe.hget("sentinel:ledger", "accepted")
             pipe.hgetall("sentinel:weights")
@@ -224,18 +219,18 @@ class Journal:
 
     def now(self) -> int:
         """Return the time on Redis' clock, in microseconds since 1970."""
-        with _translated():
+        with translated():
             seconds, micros = self._redis.time()
         return seconds * 1_000_000 + micros
 
     def in_flight(self) -> int:
         """Return how many events are in the journal; it may count some that were just settled."""
-        with _translated():
+        with translated():
             return max(0, int(cast("bytes | None", self._redis.hget("sentinel:ledger", "open")) or 0))
 
     def oldest(self) -> dict[Lane, float]:
         """Return the age of each lane's oldest unjudged event, in seconds; 0 where none waits."""
-        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             for lane in Lane:
                 pipe.zrange(f"sentinel:open:{lane}", 0, 0, withscores=True)
@@ -248,37 +243,20 @@ class Journal:
 
     def waiting_bytes(self, lane: Lane) -> int:
         """Return how many bytes of a lane's chunks are in the journal."""
-        with _translated():
+        with translated():
             return int(cast("bytes | None", self._redis.hget("sentinel:bytes", lane)) or 0)
 
     def open_counts(self) -> dict[Lane, int]:
         """Return how many chunks of each lane are in the journal."""
-        with _translated():
+        with translated():
             return {lane: self._redis.zcard(f"sentinel:open:{lane}") for lane in Lane}
 
     def _run(self, name: str, arguments: Sequence[str | int | bytes]) -> Any:  # noqa: ANN401 - what the script returns
-        with _translated():
+        with translated():
             return self._scripts[name](args=arguments)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OutOfMemoryError as error:
-        raise JournalFull from error
-    except RedisError as error:
-        if str(error).startswith("OOM") or "OOM command" in str(error):
-            raise JournalFull from error
-        raise JournalUnavailable(str(error)) from error
-
-
-def _sources() -> Iterator[tuple[str, str]]:
-    folder = files("pipeline") / "lua"
-    prelude = (folder / "_prelude.lua").read_text()
-    for file in folder.iterdir():
-        name = file.name.removesuffix(".lua")
-        if name.startswith("_") or name == file.name:
-            continue
-        flags = "#!lua flags=allow-oom\n" if name in _UNDER_MEMORY_PRESSURE else "#!lua\n"
-        yield name, flags + prelude + file.read_text()
+def _leased(entry_id: str, token: str, found: Sequence[bytes], *, exhausted: bool = False) -> Leased:
+    pairs = iter(found)
+    fields = {name.decode(): value for name, value in zip(pairs, pairs, strict=True)}
+    return Leased(entry_id, token, exhausted, fields)

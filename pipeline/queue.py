@@ -101,13 +101,14 @@ def ring(app: Celery, lane: Lane, entries: Iterable[str], stamp: int) -> None:
     try:
         with app.producer_or_acquire() as producer:
             for entry in entries:
-                name = TaskName.SPLIT if entry.startswith(UPLOAD) else TaskName.DETECT
+                is_upload = entry.startswith(UPLOAD)
                 app.send_task(
-                    name,
+                    TaskName.SPLIT if is_upload else TaskName.DETECT,
                     args=[entry, stamp, VERSION],
                     queue=str(lane),
                     producer=producer,
-                    headers={"ring": stamp},
+                    # The sweep reads the one, a worker that looks for company the other.
+                    headers={"ring": stamp} if is_upload else {"ring": stamp, "chunk": entry},
                     retry=False,
                 )
     except (KombuError, RedisError, OSError) as error:

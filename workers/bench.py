@@ -12,7 +12,8 @@ from pipeline.journal import Journal, connect
 from pipeline.rules import Rules
 from pipeline.settings import PipeSettings
 from pipeline.storage import make_engine
-from workers.detect import Bench
+from workers import detect
+from workers.detect import Bench, Ending
 from workers.settings import WorkerSettings
 from workers.split import SplitBench
 
@@ -31,12 +32,18 @@ class Worker:
         self.splitter = f"splitter-{os.getpid()}-{secrets.token_hex(4)}"
         self._pulsed: dict[str, float] = {}
         self._acknowledged: dict[int, int] = {}
+        self._company = True
 
-    def detecting(self, notify: Callable[[], None]) -> Bench:
-        """Return what detecting needs."""
+    def detect(self, chunk_id: str, notify: Callable[[], None]) -> None:
+        """Judge a chunk, with others unless the last one had to be put off: an outage must not mark whom it meets.
+
+        Raises:
+            JournalUnavailable: Redis is away.
+        """
         scanner, version = judge(self.pipe).now()
         send_from = Severity.parse(self.pipe.alert_min_severity)
-        return Bench(self.journal, self.engine, scanner, version, send_from, notify)
+        bench = Bench(self.journal, self.engine, scanner, version, send_from, notify, self._company)
+        self._company = detect.run(chunk_id, bench) is not Ending.POSTPONED
 
     def splitting(self, ring: Callable[[Sequence[str], int], None]) -> SplitBench:
         """Return what splitting needs."""

@@ -11,7 +11,7 @@ from pipeline import health
 from pipeline.errors import PipelineError, QueueUnavailable
 from pipeline.journal import Lane
 from pipeline.queue import VERSION, Queue, TaskName, ring, waiting, wake
-from workers import detect, split, sweep, upkeep
+from workers import split, sweep, upkeep
 from workers.app import app
 from workers.bench import worker
 
@@ -21,7 +21,7 @@ def detect_task(task: Task, chunk_id: str, _stamp: int, version: int) -> None:
     """Judge the chunk that a doorbell names."""
     if _is_known(version):
         with _outage_is_not_an_error():
-            detect.run(chunk_id, worker().detecting(_notify))
+            worker().detect(chunk_id, _notify)
             worker().pulse(task.request.delivery_info["routing_key"])
 
 

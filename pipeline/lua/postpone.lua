@@ -1,6 +1,11 @@
--- Gives a lease back without counting an attempt: an outage is nobody's fault. Only the holder of the token may.
--- ARGV: id, token. Returns 1 if it was ours.
-local found = redis.call('HMGET', entry(ARGV[1]), 'token', 'lane', 'ring')
-if found[1] ~= ARGV[2] then return 0 end
-unlease(ARGV[1], found[2], found[3])
-return 1
+-- Gives leases back without counting an attempt: an outage is nobody's fault. Only the holder of the token may.
+-- ARGV: token, ids. Returns how many were ours.
+local ours = 0
+for i = 2, #ARGV do
+  local found = redis.call('HMGET', entry(ARGV[i]), 'token', 'lane', 'ring')
+  if found[1] == ARGV[1] then
+    unlease(ARGV[i], found[2], found[3])
+    ours = ours + 1
+  end
+end
+return ours

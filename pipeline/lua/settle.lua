@@ -1,3 +1,5 @@
--- Takes an entry out of the journal, after PostgreSQL has committed what became of it.
--- ARGV: id. Returns 1, or 0 when it was gone already.
-return remove(ARGV[1])
+-- Takes entries out of the journal, after PostgreSQL has committed what became of them.
+-- ARGV: ids. Returns how many were there.
+local there = 0
+for _, id in ipairs(ARGV) do there = there + remove(id) end
+return there

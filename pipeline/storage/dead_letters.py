@@ -10,7 +10,7 @@ from pipeline.chunk import Chunk, encode_event
 from pipeline.ids import EventId
 from pipeline.storage import rejections
 from pipeline.storage._models import dead_letters as table
-from pipeline.storage.verdicts import Origin, Recorded, claim
+from pipeline.storage.verdicts import Claim, Origin, claim
 
 UNDECODABLE = ".*"
 _MOST_SHOWN = 100_000
@@ -33,37 +33,39 @@ class DeadLetter:
     body: bytes
 
 
-def bury(connection: Connection, origin: Origin, chunk: Chunk, *, attempts: int, error: str) -> Recorded:
+def bury(connection: Connection, origin: Origin, chunk: Chunk, *, attempts: int, error: str) -> bool:
     """Record every event of a chunk as dead, with the chunk's id, in one transaction.
 
-    A re-run that fails leaves its dead letter where it is and raises its number.
+    A re-run that fails leaves its dead letter where it is and raises its number. Returns False where somebody settled
+    the chunk before.
     """
-    if not claim(connection, origin, rule_set=None, judged=0, flagged=0, dead=len(chunk.events)):
-        return Recorded.ALREADY
+    if not claim(connection, [Claim(origin, dead=len(chunk.events))]):
+        return False
     if origin.chunk_id.is_rerun:
         connection.execute(
             update(table)
             .where(table.c.event_id == str(origin.chunk_id.event(0)))
             .values(reruns=table.c.reruns + 1, error=_storable(error), attempts=attempts, dead_at=datetime.now(UTC))
         )
-        return Recorded.NEW
+        return True
     bodies = [(str(origin.chunk_id.event(index)), encode_event(event)) for index, event in enumerate(chunk.events)]
     rejections.keep(connection, chunk.rejections)
     connection.execute(insert(table), [_row(origin, event_id, body, 1, attempts, error) for event_id, body in bodies])
-    return Recorded.NEW
+    return True
 
 
-def bury_whole(
-    connection: Connection, origin: Origin, body: bytes, *, events: int, attempts: int, error: str
-) -> Recorded:
-    """Record a chunk that cannot be read, or not be taken apart, as one dead letter that stands for all its events."""
-    if not claim(connection, origin, rule_set=None, judged=0, flagged=0, dead=events):
-        return Recorded.ALREADY
+def bury_whole(connection: Connection, origin: Origin, body: bytes, *, events: int, attempts: int, error: str) -> bool:
+    """Record a chunk that cannot be read, or not be taken apart, as one dead letter that stands for all its events.
+
+    Returns False where somebody settled the chunk before.
+    """
+    if not claim(connection, [Claim(origin, dead=events)]):
+        return False
     if origin.chunk_id.is_rerun:
-        return Recorded.NEW
+        return True
     row = _row(origin, f"{origin.chunk_id}{UNDECODABLE}", body, events, attempts, error)
     connection.execute(insert(table), [row])
-    return Recorded.NEW
+    return True
 
 
 def _row(origin: Origin, event_id: str, body: bytes, events: int, attempts: int, error: str) -> dict[str, object]:

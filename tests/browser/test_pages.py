@@ -80,10 +80,9 @@ def record(engine: Engine, rule_set: RuleSet) -> Record:
         event, now = msgspec.convert({**USUAL, **fields}, Event), datetime.now(UTC)
         origin = verdicts.Origin(ChunkId(new_uuid()), "realtime", now, "test")
         chunk = Chunk([AcceptedEvent(int(now.timestamp() * 1e6), event)])
+        judged = verdicts.Judged(origin, chunk, [scanner.scan(event)])
         with transaction(engine) as connection:
-            verdicts.record(
-                connection, origin, chunk, [scanner.scan(event)], rule_set=rule_set.version, send_from=Severity.LOW
-            )
+            verdicts.record(connection, [judged], rule_set=rule_set.version, send_from=Severity.LOW)
         return origin.chunk_id.event(0)
 
     return write

@@ -54,11 +54,9 @@ def record(engine: Engine, rule_set: RuleSet) -> Record:
         received = at or datetime.now(UTC)
         origin = verdicts.Origin(ChunkId(new_uuid()), "bulk" if upload_id else "realtime", received, "test", upload_id)
         accepted = [AcceptedEvent(int(received.timestamp() * 1e6), event(**fields)) for fields in events]
-        found = [scanner.scan(item.event) for item in accepted]
+        judged = verdicts.Judged(origin, Chunk(accepted), [scanner.scan(item.event) for item in accepted])
         with transaction(engine) as connection:
-            verdicts.record(
-                connection, origin, Chunk(accepted), found, rule_set=rule_set.version, send_from=Severity.LOW
-            )
+            verdicts.record(connection, [judged], rule_set=rule_set.version, send_from=Severity.LOW)
         return [origin.chunk_id.event(index) for index in range(len(accepted))]
 
     return write

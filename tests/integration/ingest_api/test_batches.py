@@ -25,8 +25,8 @@ def _judge(engine: Engine, journaled: Journaled) -> None:
     with transaction(engine) as connection:
         for entry_id, entry in journaled().items():
             chunk, origin = decode(entry["body"]), verdicts.Origin(ChunkId.parse(entry_id), "realtime", NOW, "test")
-            judged = [scanner.scan(accepted.event) for accepted in chunk.events]
-            verdicts.record(connection, origin, chunk, judged, rule_set=rules.version, send_from=Severity.LOW)
+            judged = verdicts.Judged(origin, chunk, [scanner.scan(accepted.event) for accepted in chunk.events])
+            verdicts.record(connection, [judged], rule_set=rules.version, send_from=Severity.LOW)
 
 
 @pytest.mark.usefixtures("engine")

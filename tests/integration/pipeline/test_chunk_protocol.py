@@ -135,9 +135,9 @@ def test_a_worker_that_thaws_after_its_lease_writes_nothing(engine: Engine, redi
     assert frozen is not None
 
     assert detect.run(chunk_id, healthy) is Ending.JUDGED
-    outcome, summary = detect._judge(frozen, zombie)
+    outcome, summary = detect._judge([frozen], zombie)
 
-    assert (outcome, summary.recorded.value, summary.to_send) == (Ending.JUDGED, "already", 0)
+    assert (outcome, summary.chunks, summary.to_send) == (Ending.JUDGED, 0, 0)
     assert _final_records(engine) == (1, 1, 1, 1)
 
 
