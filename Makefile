@@ -32,8 +32,8 @@ check: $(DEV) ## Lint, format, types, import contracts, rule packs: what CI runs
 	$(BIN)/lint-imports
 	$(BIN)/sentinel rules check --cost
 
-bench: $(DEV) ## Measure throughput and latency on this machine
-	@exec $(BIN)/python -m tests.benchmarks
+bench: $(DEV) ## Measure throughput and latency on this machine (FULL=1 for the sizes of the targets)
+	@exec $(BIN)/python -m tests.benchmarks $(if $(FULL),--full) $(ARGS)
 
 bench-detection: $(DEV) $(BENCH)/.ready ## Measure recall and false positives, beside other products (BENCH_DETECTION_DATA)
 	@exec $(BIN)/python -m tests.benchmarks.detection --peers $(BENCH)/bin/python --sample $${BENCH_SAMPLE:-200} $(ARGS)

@@ -63,9 +63,7 @@ def request(port: int, path: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-async def storm(
-    port: int, path: str, bodies: Sequence[dict[str, str]], *, connections: int
-) -> tuple[float, list[Answer]]:
+async def storm(port: int, path: str, bodies: Sequence[object], *, connections: int) -> tuple[float, list[Answer]]:
     """Post all bodies as fast as the server answers. Returns the seconds it took, and the answers."""
     requests = iter([request(port, path, json.dumps(body).encode()) for body in bodies])
     answers: list[Answer] = []
