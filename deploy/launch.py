@@ -4,9 +4,12 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from deploy import banner, embedded_postgres, embedded_redis, ports, readiness, services, settings_check
 from deploy.errors import DeployError, PortTaken, ServerUnusable
@@ -15,6 +18,7 @@ from deploy.process import ProcessSpec
 from deploy.settings import LauncherSettings
 from deploy.state import Home, Remembered, Running, start_time
 from deploy.supervise import Supervisor
+from pipeline.rule_files import RuleFiles
 from pipeline.settings import PipeSettings
 
 _SERVERS = 0
@@ -40,7 +44,7 @@ def run() -> int:
         return 0
     try:
         launcher = Launcher(home, lock, settings, pipe, console, began)
-        launcher.check_ports()
+        launcher.take_ports()
         asyncio.run(launcher.serve(launcher.prepare_servers()))
     except DeployError as error:
         console.say(str(error))
@@ -64,6 +68,8 @@ class Launcher:
         self._console = console
         self._began = began
         chosen = pipe.model_fields_set
+        self._rules = RuleFiles.of(pipe.model_copy(update={"home": home.path}))
+        self._listening: socket.socket | None = None
         self._external = [name for name in ("redis", "database") if f"{name}_url" in chosen]
         self._remembered = home.remembered()
         self._running = Running(
@@ -76,20 +82,16 @@ class Launcher:
         )
         home.announce(self._running)
 
-    def check_ports(self) -> None:
-        """See that the ports that others are told about are free.
+    def take_ports(self) -> None:
+        """See that the ports that others are told about are free, and listen on the API's.
 
         Raises:
             PortTaken: one is in use.
         """
         settings = self._settings
-        for host, port, setting in (
-            (settings.host, settings.port, "SENTINEL_PORT"),
-            ("127.0.0.1", settings.flower_port, "SENTINEL_FLOWER_PORT"),
-        ):
-            if not ports.is_free(port, host):
-                message = f"Port {port} on {host} is in use or not allowed. Set {setting} to another one."
-                raise PortTaken(message)
+        # The API's own is kept: while a killed API is replaced, callers wait instead of being refused.
+        self._listening = _take(settings.host, settings.port, "SENTINEL_PORT")
+        _take("127.0.0.1", settings.flower_port, "SENTINEL_FLOWER_PORT").close()
 
     def prepare_servers(self) -> list[ProcessSpec]:
         """Choose ports and make the data folders of the servers that we run ourselves. Returns how to start them."""
@@ -146,6 +148,8 @@ class Launcher:
         finally:
             line.cancel()
             await asyncio.gather(line, return_exceptions=True)
+            if self._listening is not None:
+                self._listening.close()
             await supervisor.stop(_PATIENCE)
         if supervisor.failed.done():
             raise supervisor.failed.result()
@@ -156,10 +160,13 @@ class Launcher:
     async def _bring_up(self, supervisor: Supervisor, servers: list[ProcessSpec]) -> None:
         place = self._place()
         supervisor.add(servers, stage=_SERVERS)
+        if is_prepared := self._is_prepared():
+            self._load_rules()
         prepared = asyncio.create_task(self._prepare(supervisor, services.preparation(place, self._external)))
         try:
-            if not self._is_prepared():
+            if not is_prepared:
                 await prepared
+                self._load_rules()
             await self._valkey_answers()
             for stage, specs in services.processes(place).items():
                 supervisor.add(specs, stage=stage)
@@ -188,13 +195,24 @@ class Launcher:
             own["SENTINEL_DATABASE_URL"] = embedded_postgres.url(
                 remembered.postgres_port or 0, remembered.postgres_password
             )
-        return services.Place(home=self._home, settings=self._settings, remembered=remembered, servers=own)
+        return services.Place(
+            home=self._home,
+            settings=self._settings,
+            remembered=remembered,
+            servers=own,
+            listening=None if self._listening is None else self._listening.fileno(),
+        )
 
     def _is_prepared(self) -> bool:
         # Then the processes need not wait for a migration that changes nothing, nor for a look at the keys, nor for
         # servers that somebody else may have stopped.
         is_known = self._remembered.schema == services.newest_schema()
-        return is_known and not self._external and self._settings.may_be_open
+        return is_known and not self._external and self._settings.may_be_open and self._rules.are_compiled
+
+    def _load_rules(self) -> None:
+        # For whoever is forked. What is wrong with them, the processes say themselves.
+        with suppress(Exception):
+            self._rules.load(datetime.now(UTC).date())
 
     async def _prepare(self, supervisor: Supervisor, spec: ProcessSpec) -> None:
         for _ in range(_PREPARATIONS):
@@ -246,6 +264,14 @@ class Launcher:
     def _announce(self, supervisor: Supervisor) -> None:
         self._running = replace(self._running, children=supervisor.children())
         self._home.announce(self._running)
+
+
+def _take(host: str, port: int, setting: str) -> socket.socket:
+    try:
+        return ports.listen(port, host)
+    except OSError as error:
+        message = f"Port {port} on {host} is in use or not allowed. Set {setting} to another one."
+        raise PortTaken(message) from error
 
 
 async def _first(*awaited: Awaitable[object]) -> None:

@@ -7,18 +7,26 @@ from pathlib import Path
 _LOWEST = 15_000
 _USUAL_EPHEMERAL = 32_768
 _TRIES = 200
+_BACKLOG = 2048
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Say whether a server could listen on a port now."""
+def listen(port: int, host: str) -> socket.socket:
+    """Return a socket that listens on a port.
+
+    Raises:
+        OSError: another one does, or it is not allowed.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def is_free(port: int) -> bool:
+    """Say whether a server could listen on a port of 127.0.0.1 now."""
+    try:
+        listen(port, "127.0.0.1").close()
+    except OSError:
+        return False
+    return True
 
 
 def choose() -> int:

@@ -31,6 +31,9 @@ class ProcessSpec:
         orphan_signal: what the process gets when its parent dies.
         become: run in the child before the program starts, to take another identity.
         nice: added to the process's niceness.
+        module: the module of Python that ``argv`` runs, where the process may be forked (``deploy.forking``).
+        loads: modules that a fork is to find loaded. None of them may look at settings when it is loaded.
+        keep_open: descriptors that the process inherits.
     """
 
     name: str
@@ -41,6 +44,9 @@ class ProcessSpec:
     orphan_signal: signal.Signals = signal.SIGKILL
     become: Callable[[], None] | None = None
     nice: int = 0
+    module: str | None = None
+    loads: tuple[str, ...] = ()
+    keep_open: tuple[int, ...] = ()
 
 
 def child_setup(spec: ProcessSpec) -> Callable[[], None]:
@@ -77,7 +83,7 @@ def start(spec: ProcessSpec, output: IO[bytes] | int, *, keep_open: Sequence[int
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        pass_fds=keep_open,
+        pass_fds=(*keep_open, *spec.keep_open),
         preexec_fn=child_setup(spec),  # noqa: PLW1509 - the parent has one thread, and the child calls libc only
     )
 

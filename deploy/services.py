@@ -14,6 +14,22 @@ _ROOT = Path(__file__).resolve().parent.parent
 _NICE = 5  # for what nobody waits for
 _FLOWER_TASKS = 2_000
 _LEAN = ("--without-gossip", "--without-mingle")
+# What the processes have in common is loaded once, before they are forked.
+_PIPE = ("celery.bin.celery", "pipeline.health", "pipeline.queue", "sqlalchemy.dialects.postgresql.psycopg2")
+_WORK = (
+    *_PIPE, "celery.apps.beat", "celery.apps.worker", "celery.concurrency.prefork", "celery.worker.autoscale",
+    "celery.worker.components", "celery.worker.consumer.delayed_delivery", "alerting.tasks", "workers.bench",
+    "workers.sweep", "workers.upkeep",
+)  # fmt: skip
+_WEB = (
+    *_PIPE,
+    "dashboard.app",
+    "deploy.asgi",
+    "uvicorn.main",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl",
+)
+_PREPARING = ("deploy.prepare", "pipeline.rules")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +37,7 @@ class Place:
     """Where the stack runs: its data folder, its addresses, and the servers it uses.
 
     Attributes:
+        listening: the descriptor of the API's socket, which outlives the API; None where it makes one itself.
         servers: ``SENTINEL_REDIS_URL`` and ``SENTINEL_DATABASE_URL`` of the servers that the launcher started itself.
     """
 
@@ -28,6 +45,7 @@ class Place:
     settings: LauncherSettings
     remembered: Remembered
     servers: Mapping[str, str]
+    listening: int | None = None
 
     def environment(self) -> dict[str, str]:
         """Return the environment of every process of ours."""
@@ -64,15 +82,20 @@ def processes(place: Place) -> dict[int, list[ProcessSpec]]:
 
 def preparation(place: Place, external: Sequence[str]) -> ProcessSpec:
     """Return the process that waits for the servers, looks at the external ones, and brings the schema up to date."""
-    return _python(place, "prepare", "deploy.prepare", *external)
+    return _python(place, "prepare", "deploy.prepare", *external, loads=_PREPARING)
 
 
 def _api(place: Place) -> ProcessSpec:
-    settings = place.settings
+    listening = () if place.listening is None else (place.listening,)
+    where = (
+        ("--fd", str(place.listening))
+        if listening
+        else ("--host", place.settings.host, "--port", str(place.settings.port))
+    )
     return _python(
-        place, "api", "uvicorn", "deploy.asgi:create_app", "--factory", "--host", settings.host,
-        "--port", str(settings.port), "--loop", "uvloop", "--http", "httptools", "--no-access-log",
-        "--no-server-header", "--no-proxy-headers", "--log-level", "warning", "--timeout-graceful-shutdown", "2",
+        place, "api", "uvicorn", "deploy.asgi:create_app", "--factory", *where, "--loop", "uvloop", "--http",
+        "httptools", "--no-access-log", "--no-server-header", "--no-proxy-headers", "--log-level", "warning",
+        "--timeout-graceful-shutdown", "2", loads=_WEB, keep_open=listening,
     )  # fmt: skip
 
 
@@ -92,6 +115,7 @@ def _worker(place: Place, queue: str, app: str, *pool: str, nice: int = 0) -> Pr
         *pool,
         *_LEAN,
         nice=nice,
+        loads=_WORK,
     )
 
 
@@ -100,8 +124,9 @@ def _beat(place: Place) -> ProcessSpec:
     folder.mkdir(mode=0o700, exist_ok=True)
     schedule = str(folder / "schedule")
     return _python(
-        place, "beat", "celery", "--quiet", "-A", "workers.app", "beat", "--schedule", schedule, "--pidfile="
-    )
+        place, "beat", "celery", "--quiet", "-A", "workers.app", "beat", "--schedule", schedule, "--pidfile=",
+        loads=_WORK,
+    )  # fmt: skip
 
 
 def _flower(place: Place) -> ProcessSpec:
@@ -115,11 +140,19 @@ def _flower(place: Place) -> ProcessSpec:
             "FLOWER_MAX_TASKS": str(_FLOWER_TASKS),
         },
         nice=_NICE,
+        loads=_PIPE,
     )  # fmt: skip
 
 
 def _python(
-    place: Place, name: str, module: str, *arguments: str, nice: int = 0, extra: Mapping[str, str] | None = None
+    place: Place,
+    name: str,
+    module: str,
+    *arguments: str,
+    loads: tuple[str, ...],
+    keep_open: tuple[int, ...] = (),
+    nice: int = 0,
+    extra: Mapping[str, str] | None = None,
 ) -> ProcessSpec:
     # -P keeps a stranger's folder of the same name in the working folder from being imported.
     return ProcessSpec(
@@ -128,4 +161,7 @@ def _python(
         env={**place.environment(), **(extra or {})},
         cwd=Path.cwd(),
         nice=nice,
+        module=module,
+        loads=loads,
+        keep_open=keep_open,
     )

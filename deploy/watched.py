@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 
-from deploy import process
+from deploy import forking, process
 from deploy.guard_link import GuardLink
 from deploy.output import ServiceLog
 
@@ -36,7 +35,7 @@ class _Reader(asyncio.Protocol):
 class Watched:
     """A running child process."""
 
-    def __init__(self, running: subprocess.Popen[bytes], guard: GuardLink, reader: _Reader) -> None:
+    def __init__(self, running: forking.Running, guard: GuardLink, reader: _Reader) -> None:
         self.pid = running.pid
         self.since = time.monotonic()
         self._running = running
@@ -52,7 +51,7 @@ class Watched:
         """
         reading, writing = os.pipe()
         try:
-            running = process.start(spec, writing, keep_open=(lock,))
+            running = forking.run(spec, writing, keep_open=(lock,))
         except BaseException:
             os.close(reading)
             raise
@@ -83,7 +82,7 @@ class Watched:
         process.kill_group(self.pid)
 
 
-async def _ended(running: subprocess.Popen[bytes]) -> None:
+async def _ended(running: forking.Running) -> None:
     # No thread waits for the child: a fork in a process with threads is not safe.
     if sys.platform == "linux":
         try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, TYPE_CHECKING
@@ -75,23 +76,24 @@ class RuleFiles:
         Raises:
             detection.RuleErrors: everything that is wrong with them.
         """
-        # Somebody may make the folder before the first pack.
-        is_empty = self.site is not None and self.site.is_dir() and not _inside(self.site)
-        with self._alone(self.stamp() if state is None else state):
-            return detection.load_rule_set(
-                *([self.packs] if self.packs else []),
-                cache=self.cache,
-                site=None if is_empty else self.site,
-                overrides=self.overrides,
-                today=today,
-            )
+        return _load(self, today, self._key(self.stamp() if state is None else state))
+
+    @property
+    def are_compiled(self) -> bool:
+        """Whether somebody loaded them as they are, so that loading them again takes a moment."""
+        return self._loaded(self._key(self.stamp())).exists()
+
+    def _key(self, state: object) -> str:
+        shipped = [_stamped(path) for path in _inside(detection.SHIPPED_PACKS)]
+        return hashlib.sha256(repr((state, shipped)).encode()).hexdigest()[:40]
+
+    def _loaded(self, key: str) -> Path:
+        return self.cache / f"{key}.loaded"
 
     @contextmanager
-    def _alone(self, state: object) -> Iterator[None]:
+    def alone(self, key: str) -> Iterator[None]:
         """Let one process compile what is new, while the others wait for what it keeps."""
-        shipped = [_stamped(path) for path in _inside(detection.SHIPPED_PACKS)]
-        key = hashlib.sha256(repr((state, shipped)).encode()).hexdigest()
-        done = self.cache / f"{key[:40]}.loaded"
+        done = self._loaded(key)
         if done.exists():
             yield
             return
@@ -145,6 +147,21 @@ class RuleFiles:
                 yield f"{name}/{path.name}", path
         if self.overrides is not None:
             yield _OVERRIDES, self.overrides
+
+
+@lru_cache(maxsize=1)
+def _load(files: RuleFiles, today: date, key: str) -> "RuleSet":
+    """Load rules, once in a process and those that are forked from it."""
+    # Somebody may make the folder before the first pack.
+    is_empty = files.site is not None and files.site.is_dir() and not _inside(files.site)
+    with files.alone(key):
+        return detection.load_rule_set(
+            *([files.packs] if files.packs else []),
+            cache=files.cache,
+            site=None if is_empty else files.site,
+            overrides=files.overrides,
+            today=today,
+        )
 
 
 def _take(lock: IO[str], folder: Path, patience: float) -> None:

@@ -89,6 +89,18 @@ def test_a_killed_process_is_healed_without_strays(up: Stack, name: str) -> None
     judged(up)
 
 
+def test_callers_wait_while_a_killed_api_is_replaced(up: Stack) -> None:
+    """Nobody is refused a connection between the death of the API and the next one: the event is taken, only later."""
+    eventually(up.is_ready)
+    (api,) = [child for child in up.running().children if child.name == "api"]
+    os.kill(api.pid, signal.SIGKILL)
+    eventually(lambda: start_time(api.pid) is None)
+
+    (event_id,) = up.post(EVENT)["event_ids"]
+
+    eventually(lambda: is_judged(up, event_id))
+
+
 def test_flower_asks_for_its_password_and_shows_no_secret(up: Stack) -> None:
     """Flower lets nobody in without its password, and no page of it shows Valkey's, or what an event said."""
     judged(up)
