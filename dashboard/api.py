@@ -79,9 +79,11 @@ class Endpoints:
         """Show one verdict with its event and findings."""
         with reading.snapshot(self._state.engine) as connection:
             found = reading.verdict(connection, EventId.parse(event_id))
+            others = reading.namesakes(connection, found) if found else ()
         if found is None:
             raise Problem(404, "Not found", f"No verdict is recorded for event {event_id}.")
-        return answer(verdict_json(found))
+        noted = {"same_id": [str(other) for other in others]} if others else {}
+        return answer(verdict_json(found) | noted)
 
     def alerts(self, request: Request) -> Response:
         """List alerts, newest first."""
@@ -200,7 +202,7 @@ def total_by_severity(buckets: Sequence[stats.Bucket]) -> dict[str, int]:
 
 def verdict_json(verdict: StoredVerdict) -> dict[str, object]:
     """Return a verdict as the interface writes it."""
-    event: dict[str, object] = dict(verdict.fields)
+    event: dict[str, object] = {"id" if name == "client_id" else name: value for name, value in verdict.fields.items()}
     if verdict.metadata is not None:
         # It was JSON when it came, and is passed on as it is: its numbers may be larger than ours.
         event["metadata"] = msgspec.Raw(verdict.metadata.encode())

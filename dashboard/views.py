@@ -116,6 +116,7 @@ class Pages:
                 detail = "It was never accepted, is not judged yet, or is not kept any more. Its receipt says which."
                 raise Problem(404, f"No verdict on event {event_id}", detail)
             earlier, later = reading.neighbours(connection, found)
+            namesakes = reading.namesakes(connection, found)
             alert_id = alert_reading.alert_of(connection, found_id)
         return self._page(
             request,
@@ -131,6 +132,7 @@ class Pages:
             filters=Filters(()),
             earlier=earlier,
             later=later,
+            namesakes=namesakes,
             alert_id=alert_id,
         )
 

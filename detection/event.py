@@ -17,3 +17,4 @@ class Event(msgspec.Struct, frozen=True):
     session_id: str | None = None
     trace_id: str | None = None
     metadata: dict[str, Any] | None = None
+    client_id: str | None = None

@@ -30,6 +30,11 @@ EVENT_SCHEMA: dict[str, Any] = {
         "tool": {"type": "string", "minLength": 1},
         "prompt": {"type": "string"},
         "response": {"type": "string"},
+        "id": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9._~:-]{1,128}$",
+            "description": "The client's own id: sent again with the same body, the event is counted as a duplicate.",
+        },
         "session_id": {"type": "string"},
         "trace_id": {"type": "string"},
         "metadata": {"type": "object"},

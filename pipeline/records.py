@@ -14,7 +14,8 @@ from pipeline.times import InvalidTimestamp, OutOfRange, occurred_at
 REQUIRED = ("timestamp", "user", "agent", "tool", "prompt", "response")
 _OPTIONAL = ("session_id", "trace_id")
 _NAMES = ("user", "agent", "tool")
-_KNOWN = frozenset({*REQUIRED, *_OPTIONAL, "metadata"})
+_KNOWN = frozenset({*REQUIRED, *_OPTIONAL, "id", "metadata"})
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 _SURROGATES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
     rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
@@ -79,7 +80,7 @@ def to_event(raw: bytes, limits: RecordLimits) -> Event:
     extras = {name: _text(members, name) for name in _OPTIONAL if _present(members, name)}
     _check_names(texts | extras, limits)
     _check_timestamp(texts["timestamp"])
-    return Event(**texts, **extras, metadata=_metadata(members, limits))
+    return Event(**texts, **extras, metadata=_metadata(members, limits), client_id=_client_id(members))
 
 
 def syntax_error(data: bytes, error: Exception) -> NotJson:
@@ -191,6 +192,16 @@ def _check_timestamp(text: str) -> None:
     except InvalidTimestamp:
         detail = "timestamp has to be RFC 3339, such as 2024-01-15T14:30:00Z"
         raise RejectedRecordError("/timestamp", "invalid_timestamp", detail) from None
+
+
+def _client_id(members: Mapping[str, msgspec.Raw]) -> str | None:
+    if not _present(members, "id"):
+        return None
+    given = _text(members, "id")
+    if _CLIENT_ID.fullmatch(given) is None:
+        detail = "id has to be 1 to 128 characters of A-Z, a-z, 0-9 and ._~:-"
+        raise RejectedRecordError("/id", "invalid_id", detail)
+    return given
 
 
 def _metadata(members: Mapping[str, msgspec.Raw], limits: RecordLimits) -> dict[str, Any] | None:

@@ -80,6 +80,7 @@ events = Table(
     _text("session_id", null=True),
     _text("trace_id", null=True),
     _text("metadata", null=True),
+    _text("client_id", null=True),
     _text("nuls", null=True),  # {"prompt": [3]}: PostgreSQL holds no NUL, so their places are kept beside the text
     Column("severity", SmallInteger),  # null: clean; 0 informational … 4 critical
     _text("rule_set"),
@@ -89,6 +90,30 @@ events = Table(
     Index("events_upload", "upload_id", postgresql_where=text("upload_id IS NOT NULL")),
     Index("events_session", "session_id", postgresql_where=text("session_id IS NOT NULL")),
     postgresql_partition_by="RANGE (accepted_at)",
+)
+
+client_ids = Table(
+    "client_ids",
+    metadata,
+    Column("client_id", Text(collation="C"), nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # of what the event says
+    Column("chunk", Uuid, nullable=False),
+    Column("position", Integer, nullable=False),
+    _time("accepted_at"),
+    PrimaryKeyConstraint("client_id", "digest"),
+    Index("client_ids_accepted", "accepted_at", postgresql_using="brin"),
+)
+
+duplicates = Table(
+    "duplicates",
+    metadata,
+    Column("chunk", Uuid, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("first_chunk", Uuid, nullable=False),
+    Column("first_position", Integer, nullable=False),
+    _time("accepted_at"),
+    PrimaryKeyConstraint("chunk", "position"),
+    Index("duplicates_accepted", "accepted_at", postgresql_using="brin"),
 )
 
 findings = Table(

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from pipeline.ids import ChunkId, EventId, alert_id
 from pipeline.storage._copy import Value
 from pipeline.times import occurred_at
 
-_TEXTS = ("user", "agent", "tool", "prompt", "response", "session_id", "trace_id")
+_TEXTS = ("user", "agent", "tool", "prompt", "response", "session_id", "trace_id", "client_id")
 EVENT = (
     "accepted_at", "chunk", "position", "received_at", "judged_at", "lane", "upload_id", "occurred_at", "timestamp",
     *_TEXTS, "metadata", "nuls", "severity", "rule_set",
@@ -42,23 +42,33 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A chunk, where it comes from, and one verdict for each of its events, in order."""
+    """A chunk, where it comes from, and one verdict for each of its events, in order.
+
+    ``repeated`` are the places of events that were judged before under the same client id: nothing is written of these.
+    """
 
     origin: Origin
     chunk: Chunk
     verdicts: Sequence[Verdict]
+    repeated: Collection[int] = ()
+
+    def events(self) -> Iterator[tuple[int, AcceptedEvent, Verdict]]:
+        """Yield the events to be written down, with their places in the chunk."""
+        for index, (item, verdict) in enumerate(zip(self.chunk.events, self.verdicts, strict=True)):
+            if index not in self.repeated:
+                yield index, item, verdict
 
     def flagged(self) -> Iterator[tuple[EventId, AcceptedEvent, Verdict]]:
-        """Yield the events that have findings."""
-        for index, verdict in enumerate(self.verdicts):
+        """Yield those that have findings."""
+        for index, item, verdict in self.events():
             if verdict.findings:
-                yield self.origin.chunk_id.event(index), self.chunk.events[index], verdict
+                yield self.origin.chunk_id.event(index), item, verdict
 
 
 def events(judged: Judged) -> Iterator[list[Value]]:
     """Yield one row for each event."""
     origin, now = judged.origin, datetime.now(UTC)
-    for index, (item, verdict) in enumerate(zip(judged.chunk.events, judged.verdicts, strict=True)):
+    for index, item, verdict in judged.events():
         event = item.event
         yield [
             origin.accepted_at, origin.chunk_id.root, origin.chunk_id.first + index, _when(item.received_at), now,
@@ -113,7 +123,7 @@ def tallies(several: Sequence[Judged]) -> Iterator[list[Value]]:
     flagged: Counter[tuple[datetime, str, str]] = Counter()
     for judged in several:
         bucket = judged.origin.accepted_at.replace(second=0, microsecond=0)
-        for item, verdict in zip(judged.chunk.events, judged.verdicts, strict=True):
+        for _, item, verdict in judged.events():
             grade = "clean" if verdict.severity is None else verdict.severity.label
             event = item.event
             keys = [

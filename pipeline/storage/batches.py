@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, text
 
 from pipeline.ids import BatchId
 from pipeline.journal import Journal
+from pipeline.storage import client_ids
 from pipeline.storage._engine import transaction
 
 
@@ -44,20 +45,19 @@ def status(engine: Engine, journal: Journal, batch: BatchId) -> BatchStatus | No
         settled = _settled(connection, ids)
         if not _was_given_out(batch, waiting, settled):
             return None
-        judged, flagged, dead = _counts(connection, batch, settled)
+        judged, duplicates, flagged, dead = _counts(connection, batch, settled)
     complete = len(settled) == batch.chunks
     state = BatchState.DONE if complete else BatchState.PROCESSING if settled else BatchState.QUEUED
-    return BatchStatus(str(batch), state, batch.count, judged, 0, flagged, dead)
+    return BatchStatus(str(batch), state, batch.count, judged, duplicates, flagged, dead)
 
 
-_Settled = dict[str, tuple[int, int, int, int]]
+_Settled = dict[str, tuple[int, int, int, int, int]]
 
 
 def _settled(connection: Connection, ids: list[str]) -> _Settled:
-    found = connection.execute(
-        text("SELECT chunk_id, events, judged, dead, flagged FROM chunks WHERE chunk_id = ANY(:ids)"), {"ids": ids}
-    )
-    return {row.chunk_id: (row.events, row.judged, row.dead, row.flagged) for row in found}
+    query = "SELECT chunk_id, events, judged, duplicates, flagged, dead FROM chunks WHERE chunk_id = ANY(:ids)"
+    found = connection.execute(text(query), {"ids": ids})
+    return {row.chunk_id: (row.events, row.judged, row.duplicates, row.flagged, row.dead) for row in found}
 
 
 def _was_given_out(batch: BatchId, waiting: list[int], settled: _Settled) -> bool:
@@ -67,18 +67,20 @@ def _was_given_out(batch: BatchId, waiting: list[int], settled: _Settled) -> boo
     return len(sizes) >= batch.chunks and batch.first == 0 and batch.chunks <= batch.count <= sum(sizes)
 
 
-def _counts(connection: Connection, batch: BatchId, settled: _Settled) -> tuple[int, int, int]:
+def _counts(connection: Connection, batch: BatchId, settled: _Settled) -> tuple[int, int, int, int]:
     if not settled:
-        return 0, 0, 0
-    _, judged, dead, flagged = (sum(column) for column in zip(*settled.values(), strict=True))
+        return 0, 0, 0, 0
+    _, judged, duplicates, flagged, dead = (sum(column) for column in zip(*settled.values(), strict=True))
     if batch.chunks > 1:
-        return judged, flagged, dead
+        return judged, duplicates, flagged, dead
     span = {"chunk": batch.chunk, "first": batch.first, "end": batch.first + batch.count}
     hit = "chunk = :chunk AND position >= :first AND position < :end"
     if flagged:
         query = text(f"SELECT count(*) FROM events WHERE {hit} AND severity IS NOT NULL")
         flagged = connection.execute(query, span).scalar_one()
+    if duplicates:
+        duplicates = client_ids.count(connection, span)
     if not dead:
-        return batch.count, flagged, 0
+        return batch.count - duplicates, duplicates, flagged, 0
     judged = connection.execute(text(f"SELECT count(*) FROM events WHERE {hit}"), span).scalar_one()
-    return judged, flagged, batch.count - judged
+    return judged, duplicates, flagged, batch.count - judged - duplicates

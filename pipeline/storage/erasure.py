@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from pipeline.ids import EventId
-from pipeline.storage import audit, dead_letters, rejections, uploads
+from pipeline.storage import audit, client_ids, dead_letters, rejections, uploads
 
 _CONTENT = ("events", "findings", "alerts")
 
@@ -19,9 +19,10 @@ def erase_event(connection: Connection, event: EventId, *, actor: str) -> bool:
     """
     span = {"chunk": event.chunk, "position": event.position, "event": str(event)}
     gone = connection.execute(text("DELETE FROM dead_letters WHERE event_id = :event"), span).rowcount
-    _forget_alerts(connection, "chunk = :chunk AND position = :position", span)
+    where = "chunk = :chunk AND position = :position"
+    _forget_alerts(connection, where, span)
+    client_ids.erase(connection, where, span)
     for table in _CONTENT:
-        where = "chunk = :chunk AND position = :position"
         gone += connection.execute(text(f"DELETE FROM {table} WHERE {where}"), span).rowcount
     if gone:
         audit.note(connection, actor=actor, action="erase_event", target=str(event), detail=f"{gone} rows")
@@ -37,6 +38,7 @@ def erase_upload(connection: Connection, upload_id: UUID, *, actor: str) -> list
     _forget_alerts(connection, hit, span)
     for table in ("findings", "alerts"):
         connection.execute(text(f"DELETE FROM {table} WHERE {hit}"), span)
+    client_ids.erase(connection, "upload_id = :upload", span)
     count = connection.execute(text("DELETE FROM events WHERE upload_id = :upload"), span).rowcount
     dead_letters.forget(connection, upload_id=str(upload_id))
     audit.note(connection, actor=actor, action="erase_upload", target=str(upload_id), detail=f"{count} events")

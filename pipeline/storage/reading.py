@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from detection import Finding, Severity
 from pipeline.errors import PipelineError
 from pipeline.ids import EventId
-from pipeline.storage import selecting
+from pipeline.storage import client_ids, selecting
 from pipeline.storage._engine import transaction
 from pipeline.storage._models import events, findings
 from pipeline.storage.selecting import Term
 
-FIELDS = ("timestamp", "user", "agent", "tool", "prompt", "response", "session_id", "trace_id")
+FIELDS = ("timestamp", "user", "agent", "tool", "prompt", "response", "session_id", "trace_id", "client_id")
 # Texts are read up to this size together, so that a page of the largest records does not fill the memory.
 PAGE_BYTES = 16_000_000
 # What those that do not speak SQL hold and hand on.
@@ -154,6 +154,13 @@ def neighbours(
     before = _read(connection, connection.execute(earlier).all(), whole=False)
     after = _read(connection, connection.execute(later).all(), whole=False)
     return before[::-1], after[::-1]
+
+
+def namesakes(connection: Connection, of: StoredVerdict, *, limit: int = 100) -> Sequence[EventId]:
+    """Return other events to which the client gave the same id, although they say something else."""
+    client_id = of.fields.get("client_id")
+    found = [] if client_id is None else client_ids.bearers(connection, client_id, limit=limit + 1)
+    return [event_id for event_id in found if event_id != of.event_id][:limit]
 
 
 def _fitting(found: Sequence[Key], limit: int) -> int:

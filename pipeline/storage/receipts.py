@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from pipeline.ids import EventId
 from pipeline.journal import Journal
-from pipeline.storage import dead_letters
+from pipeline.storage import client_ids, dead_letters
 from pipeline.storage._engine import transaction
 from pipeline.times import rfc3339
 
@@ -25,7 +25,10 @@ class ReceiptState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The answer to "was it looked at?"; times are RFC 3339, null where not yet."""
+    """The answer to "was it looked at?"; times are RFC 3339, null where not yet.
+
+    ``duplicate_of`` is the event that said the same under the same client id before.
+    """
 
     event_id: str
     state: ReceiptState
@@ -33,6 +36,7 @@ class Receipt:
     judged_at: str | None = None
     rule_set: str | None = None
     error: str | None = None
+    duplicate_of: str | None = None
 
 
 def find(engine: Engine, journal: Journal, event: EventId) -> Receipt | None:
@@ -62,18 +66,26 @@ def _settled(connection: Connection, event: EventId) -> Receipt | None:
     if letter is not None:
         return Receipt(str(event), ReceiptState.DEAD_LETTER, accepted_at, error=letter.error)
     judge = _rerun(connection, event) if chunk["dead"] else chunk
+    first = client_ids.first_of(connection, event) if judge and judge["duplicates"] else None
+    if judge is not None and first is not None:
+        looked_at = rfc3339(judge["settled_at"])
+        return Receipt(
+            str(event), ReceiptState.DUPLICATE, accepted_at, looked_at, judge["rule_set"], duplicate_of=str(first)
+        )
     if judge is None:
         return Receipt(str(event), ReceiptState.DEAD_LETTER, accepted_at, error="it was erased without being judged")
     return Receipt(str(event), ReceiptState.JUDGED, accepted_at, rfc3339(judge["settled_at"]), judge["rule_set"])
 
 
 def _chunk(connection: Connection, chunk_id: str) -> dict[str, Any] | None:
-    query = "SELECT events, dead, accepted_at, settled_at, rule_set FROM chunks WHERE chunk_id = :chunk"
+    query = "SELECT events, duplicates, dead, accepted_at, settled_at, rule_set FROM chunks WHERE chunk_id = :chunk"
     row = connection.execute(text(query), {"chunk": chunk_id}).mappings().first()
     return None if row is None else dict(row)
 
 
 def _rerun(connection: Connection, event: EventId) -> dict[str, Any] | None:
-    query = "SELECT settled_at, rule_set FROM chunks WHERE chunk_id LIKE :reruns AND judged > 0"
+    query = (
+        "SELECT duplicates, settled_at, rule_set FROM chunks WHERE chunk_id LIKE :reruns AND judged + duplicates > 0"
+    )
     row = connection.execute(text(query), {"reruns": f"{event}~%"}).mappings().first()
     return None if row is None else dict(row)

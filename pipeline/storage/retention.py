@@ -1,10 +1,10 @@
-"""What is kept beside the partitions, and goes by age: dead letters, notifications, uploads, old audit notes."""
+"""What is kept beside the partitions, and goes by age: dead letters, uploads, clients' ids, notes of many kinds."""
 
 from datetime import datetime
 
 from sqlalchemy import Connection, delete
 
-from pipeline.storage._models import audit, dead_letters, notifications, uploads
+from pipeline.storage._models import audit, client_ids, dead_letters, duplicates, notifications, uploads
 
 
 def forget(connection: Connection, *, before: datetime) -> None:
@@ -17,5 +17,7 @@ def forget(connection: Connection, *, before: datetime) -> None:
         (notifications, notifications.c.at),
         (uploads, uploads.c.received_at),
         (audit, audit.c.at),
+        (client_ids, client_ids.c.accepted_at),
+        (duplicates, duplicates.c.accepted_at),
     ):
         connection.execute(delete(table).where(column < before))

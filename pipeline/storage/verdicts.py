@@ -1,13 +1,14 @@
 """Recording what became of chunks: one transaction, once in effect however often they are delivered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from sqlalchemy import Connection, Engine, text
 
 from detection import Severity
-from pipeline.storage import _rows, rejections
+from pipeline.ids import EventId
+from pipeline.storage import _rows, client_ids, rejections
 from pipeline.storage._copy import copy
 from pipeline.storage._engine import transaction
 from pipeline.storage._rows import Judged, Origin
@@ -90,7 +91,7 @@ def record(connection: Connection, several: Sequence[Judged], *, rule_set: str, 
             for judged in several
         ],
     )
-    ours = [judged for judged in several if str(judged.origin.chunk_id) in new]
+    ours = _unrepeated(connection, [judged for judged in several if str(judged.origin.chunk_id) in new])
     copy(connection, "findings", _rows.FINDING, chain.from_iterable(map(_rows.findings, ours)))
     copy(connection, "alerts", _rows.ALERT, (row for judged in ours for row in _rows.alerts(judged, send_from)))
     to_send = copy(connection, "outbox", _rows.OUTBOX, (row for each in ours for row in _rows.outbox(each, send_from)))
@@ -99,7 +100,32 @@ def record(connection: Connection, several: Sequence[Judged], *, rule_set: str, 
     if again := [str(judged.origin.chunk_id.event(0)) for judged in ours if judged.origin.chunk_id.is_rerun]:
         connection.execute(text("DELETE FROM dead_letters WHERE event_id = ANY(:events)"), {"events": again})
     copy(connection, "events", _rows.EVENT, chain.from_iterable(map(_rows.events, ours)))
-    return Summary(len(ours), sum(flagged[chunk_id] for chunk_id in new), to_send)
+    return Summary(len(ours), sum(1 for judged in ours for _ in judged.flagged()), to_send)
+
+
+def _unrepeated(connection: Connection, ours: list[Judged]) -> list[Judged]:
+    """Return the chunks without the events that were judged before under the same client id; their rows count these."""
+    named = [
+        (judged.origin.chunk_id.event(index), judged.origin.accepted_at, item.event)
+        for judged in ours
+        for index, item in enumerate(judged.chunk.events)
+        if item.event.client_id is not None
+    ]
+    found = client_ids.claim(connection, named)
+    return [_without(connection, judged, found) for judged in ours] if found else ours
+
+
+def _without(connection: Connection, judged: Judged, repeated: set[EventId]) -> Judged:
+    chunk = judged.origin.chunk_id
+    fresh = replace(judged, repeated={each.position - chunk.first for each in repeated if each.chunk == chunk.root})
+    counts = {"judged": sum(1 for _ in fresh.events()), "flagged": sum(1 for _ in fresh.flagged())}
+    connection.execute(text(_RECOUNT), {"chunk": str(chunk), **counts})
+    return fresh
+
+
+_RECOUNT = (
+    "UPDATE chunks SET judged = :judged, duplicates = judged - :judged, flagged = :flagged WHERE chunk_id = :chunk"
+)
 
 
 def evict_blockers(engine: Engine, chunk_ids: Sequence[str]) -> int:

@@ -193,3 +193,13 @@ def test_any_metadata_comes_back(metadata: dict[str, object]) -> None:
     raw = json.dumps({**EVENT, "metadata": metadata}, ensure_ascii=False).encode()
 
     assert metadata == to_event(raw, LIMITS).metadata
+
+
+@pytest.mark.parametrize("client_id", ["7", "A-Z.a_z~0:9", "x" * 128, None])
+def test_a_client_gives_its_own_id(client_id: str | None) -> None:
+    """
+    The member ``id`` is the client's own id of the event, and no part of its metadata.
+    """
+    found = to_event(_raw(id=client_id), LIMITS)
+
+    assert (found.client_id, found.metadata) == (client_id, None)

@@ -52,7 +52,7 @@ def test_all_missing_members_are_named_at_once() -> None:
     assert ("/timestamp", "missing", f"{', '.join(REQUIRED)} are required") == _refused(b"{}")
 
 
-@pytest.mark.parametrize("name", [*REQUIRED, "session_id", "trace_id"])
+@pytest.mark.parametrize("name", [*REQUIRED, "id", "session_id", "trace_id"])
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
@@ -285,3 +285,14 @@ def test_no_damaged_record_causes_another_error(place: int, damage: bytes) -> No
     damaged = raw[:place] + damage + raw[place + len(damage) :]
     with suppress(RejectedRecordError, NotJson):
         assert to_event(mend_surrogates(damaged), LIMITS).user
+
+
+@pytest.mark.parametrize("client_id", ["", "a b", "x" * 129, "ä", "a/b", "a\n", "\ufffd"])
+def test_an_id_that_is_none_is_refused(client_id: str) -> None:
+    """
+    An id has its characters and its length, and the reason names them.
+    """
+    pointer, code, detail = _refused(_raw(id=client_id))
+
+    assert (pointer, code) == ("/id", "invalid_id")
+    assert "1 to 128" in detail
