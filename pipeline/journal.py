@@ -246,6 +246,11 @@ class Journal:
         with translated():
             return int(cast("bytes | None", self._redis.hget("sentinel:bytes", lane)) or 0)
 
+    def uploaded_bytes(self) -> int:
+        """Return how many bytes of uploads' chunks are in the journal; posts on the same lane do not count."""
+        with translated():
+            return int(cast("bytes | None", self._redis.hget("sentinel:bytes", "uploads")) or 0)
+
     def open_counts(self) -> dict[Lane, int]:
         """Return how many chunks of each lane are in the journal."""
         with translated():

@@ -129,7 +129,9 @@ class PipeSettings(Section):
     chunk_events: int = Field(500, ge=10, le=2000, description="Most events in one chunk.")
     chunk_bytes: int = Field(1_000_000, ge=10_000, description="About how many bytes of events one chunk holds.")
     bulk_bytes: int = Field(
-        8_000_000, ge=1_000_000, description="Bytes of bulk events that may wait in Redis before splitting pauses."
+        8_000_000,
+        ge=1_000_000,
+        description="About how many bytes of uploaded events may wait in Redis; the uploads in work share them.",
     )
     memory_share: float = Field(
         0.7, gt=0, lt=1, description="Share of Redis' maxmemory from which on new events are answered with 503."

@@ -20,6 +20,7 @@ from pipeline.storage import ledger, rejections, transaction, uploads
 from workers.scanning import Fault, FoundRecord, Records
 
 _COPY_PIECE = 1 << 20
+_MOST_TURNS = 32  # so many uploads at once have chunks in Redis; those beyond wait on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def run(entry_id: str, bench: SplitBench) -> None:
 
 
 def _slice(leased: Leased, bench: SplitBench) -> bool:
-    """Journal chunks until the time is up, the lane is full or the file ends. Returns whether the upload is closed."""
+    """Journal chunks until the turn is over or the file ends. Returns whether the upload is closed."""
     if not leased.text("finished"):
         if leased.exhausted:
             _give_up(leased, bench)
@@ -88,8 +89,8 @@ def _slice(leased: Leased, bench: SplitBench) -> bool:
 
 
 def _journal_parts(leased: Leased, bench: SplitBench) -> bool:
-    until = time.monotonic() + bench.slice_seconds
-    if bench.journal.waiting_bytes(Lane.BULK) >= bench.bulk_bytes:
+    turn = _Turn(bench)
+    if turn.is_blocked:
         return False
     upload_id, received_at = leased.entry_id.removeprefix(UPLOAD), leased.number("received_at")
     index, checkpoint = leased.number("index"), leased.number("checkpoint")
@@ -99,9 +100,35 @@ def _journal_parts(leased: Leased, bench: SplitBench) -> bool:
                 return False
             if part.finished:
                 return True
-            if time.monotonic() > until or bench.journal.waiting_bytes(Lane.BULK) >= bench.bulk_bytes:
+            turn.size += part.size
+            if turn.is_over:
                 return False
     return False
+
+
+class _Turn:
+    """One upload's turn: an even share of what may wait, so that the doorbells behind it are never far away.
+
+    What waits may exceed its bound by a chunk for each other upload. Without that an upload whose turn comes while the
+    others' shares are there would be sent to the end of the queue again and again: they refill before it is back.
+    """
+
+    def __init__(self, bench: SplitBench) -> None:
+        self._journal = bench.journal
+        uploads = max(1, min(len(bench.journal.open_uploads()), _MOST_TURNS))
+        self._share, self._most = bench.bulk_bytes / uploads, bench.bulk_bytes + (uploads - 1) * bench.chunk_bytes
+        self._until = time.monotonic() + bench.slice_seconds
+        self.size = 0
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether too much of what was uploaded waits in Redis."""
+        return self._journal.uploaded_bytes() >= self._most
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the share is journaled, the time up, or too much waits."""
+        return self.size >= self._share or time.monotonic() > self._until or self.is_blocked
 
 
 def _journal_part(leased: Leased, part: _Part, upload_id: str, bench: SplitBench) -> bool:

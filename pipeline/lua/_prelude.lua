@@ -18,6 +18,10 @@ local function put(id, lane, events, weight, upload, body, at, acceptor)
   redis.call('ZADD', rung(lane), number(at), id)
   redis.call('HSET', 'sentinel:weights', id, weight .. ' ' .. #body .. ' ' .. acceptor)
   redis.call('HINCRBY', 'sentinel:bytes', lane, #body)
+  if upload ~= '' then
+    redis.call('HSET', 'sentinel:uploaded', id, #body)
+    redis.call('HINCRBY', 'sentinel:bytes', 'uploads', #body)
+  end
   redis.call('HINCRBY', 'sentinel:ledger', 'open', weight)
   if tonumber(weight) > 0 then redis.call('HINCRBY', 'sentinel:ledger', 'accepted', weight) end
   return true
@@ -31,6 +35,11 @@ local function forget(id, lane)
     redis.call('HINCRBY', 'sentinel:ledger', 'open', -weight)
     redis.call('HINCRBY', 'sentinel:bytes', lane, -size)
     redis.call('HDEL', 'sentinel:weights', id)
+  end
+  local uploaded = redis.call('HGET', 'sentinel:uploaded', id)
+  if uploaded then
+    redis.call('HINCRBY', 'sentinel:bytes', 'uploads', -uploaded)
+    redis.call('HDEL', 'sentinel:uploaded', id)
   end
   redis.call('ZREM', open_set(lane), id)
   redis.call('ZREM', rung(lane), id)
