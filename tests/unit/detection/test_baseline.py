@@ -123,7 +123,7 @@ def test_an_injection_attempt_is_worth_an_alert(judge: Judge, family: str, text:
     found = [finding for finding in judge(**{field: text}).findings if finding.rule_id.startswith(family)]
 
     assert found
-    assert min(finding.severity for finding in found) >= Severity.MEDIUM
+    assert max(finding.severity for finding in found) >= Severity.MEDIUM
 
 
 @pytest.mark.parametrize("text", ORDINARY)
