@@ -129,7 +129,8 @@ class BatchId:
 class ChunkId:
     """A chunk's name: ``<root>``, one event run again ``<root>.<position>~<n>``, or a half ``<root>.<from>-<to>``.
 
-    The events of a chunk keep the ids they got in the root, whatever chunk carries them later.
+    ``to`` is the position behind the half's last event. The events of a chunk keep the ids they got in the root,
+    whatever chunk carries them later.
     """
 
     root: UUID
@@ -147,6 +148,15 @@ class ChunkId:
     def event(self, index: int) -> EventId:
         """Return the id of the event at ``index`` of this chunk."""
         return EventId(self.root, self.first + index)
+
+    def family(self) -> dict[str, str]:
+        """Return the ids ``of`` and ``next`` between which every other chunk that carries events of the root stands."""
+        return {"of": f"{self.root.hex}.", "next": f"{self.root.hex}/"}
+
+    def part(self, start: int, end: int) -> "ChunkId":
+        """Return the chunk that carries the events from index ``start`` of this chunk up to the one before ``end``."""
+        first, end = self.first + start, self.first + end
+        return ChunkId(self.root, first, f".{first}-{end}")
 
     @classmethod
     def rerun(cls, event: EventId, number: int) -> "ChunkId":

@@ -20,7 +20,7 @@ EMPTY = "+inf"
 _GRACE = 1_000_000
 # Chunks are judged in company as long as all of them together are a small one.
 _COMPANY_EVENTS, _COMPANY_BYTES = 250, 1 << 18
-_UNDER_MEMORY_PRESSURE = ("lease", "lease_more", "settle", "postpone", "fail", "sweep", "pass_on")
+_UNDER_MEMORY_PRESSURE = ("lease", "lease_more", "settle", "postpone", "fail", "sweep", "pass_on", "split")
 
 
 class Lane(StrEnum):
@@ -139,6 +139,11 @@ class Journal:
     def pass_on(self, leased: Leased) -> int:
         """Give a lease back to whoever is rung next. Returns the new ring stamp, 0 if the lease was not ours."""
         return int(self._run("pass_on", [leased.entry_id, leased.token]))
+
+    def split(self, entry_id: str, halves: Sequence[NewChunk]) -> bool:
+        """Put halves in the place of a chunk, after PostgreSQL committed it as split. Returns False if it was gone."""
+        parts = [part for half in halves for part in (half.chunk_id, half.events, half.body)]
+        return bool(self._run("split", [entry_id, *parts]))
 
     def fail(self, leased: Leased, error: str) -> None:
         """Give a lease back and count an attempt."""

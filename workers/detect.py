@@ -12,14 +12,14 @@ import structlog
 from sqlalchemy import Engine
 
 from detection import Event, Severity, Verdict
-from pipeline.chunk import Chunk, UndecodableChunk, decode
+from pipeline.chunk import Chunk, UndecodableChunk, decode, encode
 from pipeline.errors import JournalUnavailable, LockedByAnother, StorageUnavailable
 from pipeline.ids import ChunkId
-from pipeline.journal import Journal, Leased
+from pipeline.journal import Journal, Lane, Leased, NewChunk
 from pipeline.storage import dead_letters, transaction, verdicts
-from pipeline.storage.verdicts import Judged, Origin, Summary
+from pipeline.storage.verdicts import Claim, Found, Judged, Origin, Summary
 
-_BURIALS = 2
+_PARTINGS = 2
 
 
 class Ending(StrEnum):
@@ -29,6 +29,7 @@ class Ending(StrEnum):
     DROPPED = "dropped"  # the chunk is gone, or somebody else works on it
     POSTPONED = "postponed"  # PostgreSQL is away; no attempt is counted
     FAILED = "failed"  # an attempt is counted
+    SPLIT = "split"  # its halves take its place
     DEAD = "dead"
 
 
@@ -72,7 +73,8 @@ def run(chunk_id: str, bench: Bench) -> Ending:
     several = [leased, *_company(leased, bench)]
     log = structlog.get_logger().bind(chunk_id=chunk_id)
     try:
-        outcome, summary = _bury(leased, bench) if leased.exhausted else _judge(several, bench)
+        outcome, summary = _give_up(leased, bench) if leased.exhausted else _judge(several, bench)
+        halves = {each.entry_id: _halves(each) for each in several if each.entry_id in summary.split}
     except StorageUnavailable as error:
         log.warning("chunk_postponed", chunks=len(several), error=str(error))
         if isinstance(error, LockedByAnother):
@@ -89,7 +91,10 @@ def run(chunk_id: str, bench: Bench) -> Ending:
         log.error("chunk_failed", attempt=leased.number("attempts") + 1)  # noqa: TRY400 - see above
         bench.journal.fail(leased, f"{type(error).__name__}: {error}")
         return Ending.FAILED
-    bench.journal.settle(*(each.entry_id for each in several))
+    for entry_id, both in halves.items():
+        bench.journal.split(entry_id, both)
+    if settled := [each.entry_id for each in several if each.entry_id not in halves]:
+        bench.journal.settle(*settled)
     if summary.to_send:
         bench.notify()
     return outcome
@@ -121,26 +126,50 @@ def _judge(several: Sequence[Leased], bench: Bench) -> tuple[Ending, Summary]:
     return Ending.JUDGED, summary
 
 
-def _bury(leased: Leased, bench: Bench) -> tuple[Ending, Summary]:
+def _give_up(leased: Leased, bench: Bench) -> tuple[Ending, Summary]:
+    """Split a chunk that failed too often, so that its innocent events are judged; bury one that cannot be split."""
     attempts = leased.number("attempts")
     error = leased.text("error") or "the worker died each time, without a word"
-    chunk: Chunk | None = None
-    if attempts >= bench.journal.max_attempts + _BURIALS:
-        error = f"burying its events one by one failed too; before that: {error}"
-    else:
-        try:
-            chunk = decode(leased.fields["body"])
-        except UndecodableChunk as reason:
-            error = f"it cannot be read: {reason}"
+    if attempts >= bench.journal.max_attempts + _PARTINGS:
+        return _bury_whole(leased, bench, f"taking it apart failed too; before that: {error}")
+    try:
+        chunk = decode(leased.fields["body"])
+    except UndecodableChunk as reason:
+        return _bury_whole(leased, bench, f"it cannot be read: {reason}")
     origin = _origin(leased, chunk)
     with transaction(bench.engine) as connection:
-        if chunk is None:
-            body, events = leased.fields["body"], leased.number("events")
-            new = dead_letters.bury_whole(connection, origin, body, events=events, attempts=attempts, error=error)
+        if len(chunk.events) > 1:
+            ending, there = Ending.SPLIT, verdicts.claim_one(connection, Claim(origin, split=len(chunk.events)))
         else:
-            new = dead_letters.bury(connection, origin, chunk, attempts=attempts, error=error)
-    structlog.get_logger().error("chunk_dead", chunk_id=leased.entry_id, events=leased.number("events"))
-    return Ending.DEAD, Summary(int(new))
+            there = dead_letters.bury(connection, origin, chunk, attempts=attempts, error=error)
+            ending = Ending.DEAD
+    return _ended(ending, leased, there)
+
+
+def _bury_whole(leased: Leased, bench: Bench, error: str) -> tuple[Ending, Summary]:
+    body, events, attempts = leased.fields["body"], leased.number("events"), leased.number("attempts")
+    with transaction(bench.engine) as connection:
+        there = dead_letters.bury_whole(
+            connection, _origin(leased, None), body, events=events, attempts=attempts, error=error
+        )
+    return _ended(Ending.DEAD, leased, there)
+
+
+def _ended(ending: Ending, leased: Leased, there: Found) -> tuple[Ending, Summary]:
+    structlog.get_logger().error(f"chunk_{ending}", chunk_id=leased.entry_id, events=leased.number("events"))
+    is_split = there is Found.SPLIT or (there is Found.NOTHING and ending is Ending.SPLIT)
+    return ending, Summary(split=frozenset({leased.entry_id} if is_split else ()))
+
+
+def _halves(leased: Leased) -> list[NewChunk]:
+    """Return both halves of a chunk; what was refused beside its events goes with the first."""
+    chunk, whole = decode(leased.fields["body"]), ChunkId.parse(leased.entry_id)
+    lane, middle, end = Lane(leased.text("lane")), len(chunk.events) // 2, len(chunk.events)
+    both = []
+    for start, stop in ((0, middle), (middle, end)):
+        part = Chunk(chunk.events[start:stop], chunk.rejections if start == 0 else [], chunk.upload_id)
+        both.append(NewChunk(str(whole.part(start, stop)), lane, stop - start, encode(part)))
+    return both
 
 
 def _origin(leased: Leased, chunk: Chunk | None) -> Origin:

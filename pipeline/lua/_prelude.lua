@@ -10,12 +10,12 @@ local function rung(lane) return 'sentinel:rung:' .. lane end
 local function leased(lane) return 'sentinel:leased:' .. lane end
 local function open_set(lane) return 'sentinel:open:' .. lane end
 
-local function put(id, lane, events, weight, upload, body, at, acceptor)
+local function put(id, lane, events, weight, upload, body, at, acceptor, ring)
   if redis.call('EXISTS', entry(id)) == 1 then return false end
   redis.call('HSET', entry(id), 'lane', lane, 'events', events, 'weight', weight, 'upload', upload, 'body', body,
-    'at', number(at), 'acceptor', acceptor, 'ring', number(at), 'attempts', 0, 'begun', 0)
+    'at', number(at), 'acceptor', acceptor, 'ring', number(ring), 'attempts', 0, 'begun', 0)
   redis.call('ZADD', open_set(lane), number(at), id)
-  redis.call('ZADD', rung(lane), number(at), id)
+  redis.call('ZADD', rung(lane), number(ring), id)
   redis.call('HSET', 'sentinel:weights', id, weight .. ' ' .. #body .. ' ' .. acceptor)
   redis.call('HINCRBY', 'sentinel:bytes', lane, #body)
   if upload ~= '' then
@@ -23,8 +23,13 @@ local function put(id, lane, events, weight, upload, body, at, acceptor)
     redis.call('HINCRBY', 'sentinel:bytes', 'uploads', #body)
   end
   redis.call('HINCRBY', 'sentinel:ledger', 'open', weight)
-  if tonumber(weight) > 0 then redis.call('HINCRBY', 'sentinel:ledger', 'accepted', weight) end
   return true
+end
+
+local function take_in(id, lane, events, upload, body, at, acceptor)
+  if put(id, lane, events, events, upload, body, at, acceptor, at) then
+    redis.call('HINCRBY', 'sentinel:ledger', 'accepted', events)
+  end
 end
 
 -- What is known of an entry outside itself; it goes even when somebody deleted the entry by hand, so that the ledger sees it.

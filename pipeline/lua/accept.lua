@@ -11,6 +11,6 @@ local at = now()
 redis.call('HSET', key, 'flush', ARGV[2], 'at', number(at))
 redis.call('EXPIRE', key, 86400)
 for i = 3, #ARGV, 5 do
-  put(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], at, ARGV[1])
+  take_in(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], at, ARGV[1])
 end
 return at

@@ -6,7 +6,7 @@ local key = entry(ARGV[1])
 if redis.call('HGET', key, 'checkpoint') ~= ARGV[2] or redis.call('HEXISTS', key, 'finished') == 1 then return 0 end
 local at = now()
 if tonumber(ARGV[11]) > 0 then
-  put(ARGV[9], ARGV[10], ARGV[11], ARGV[11], ARGV[12], ARGV[13], at, ARGV[8])
+  take_in(ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], at, ARGV[8])
 end
 redis.call('HSET', key, 'checkpoint', ARGV[3], 'attempts', 0)
 redis.call('HINCRBY', key, 'index', ARGV[4])

@@ -46,18 +46,26 @@ def status(engine: Engine, journal: Journal, batch: BatchId) -> BatchStatus | No
         if not _was_given_out(batch, waiting, settled):
             return None
         judged, duplicates, flagged, dead = _counts(connection, batch, settled)
-    complete = len(settled) == batch.chunks
+    complete = len(settled) == batch.chunks and not any(left for *_, left in settled.values())
     state = BatchState.DONE if complete else BatchState.PROCESSING if settled else BatchState.QUEUED
     return BatchStatus(str(batch), state, batch.count, judged, duplicates, flagged, dead)
 
 
-_Settled = dict[str, tuple[int, int, int, int, int]]
+_Settled = dict[str, tuple[int, int, int, int, int, int]]
 
 
 def _settled(connection: Connection, ids: list[str]) -> _Settled:
-    query = "SELECT chunk_id, events, judged, duplicates, flagged, dead FROM chunks WHERE chunk_id = ANY(:ids)"
-    found = connection.execute(text(query), {"ids": ids})
-    return {row.chunk_id: (row.events, row.judged, row.duplicates, row.flagged, row.dead) for row in found}
+    found = connection.execute(text(_SETTLED), {"ids": ids})
+    return {chunk_id: tuple(counts) for chunk_id, *counts in found}
+
+
+# What was split is settled by its halves, and what was dead by its re-runs: their rows count with the chunk's own.
+_SETTLED = (
+    "SELECT root, sum(events) FILTER (WHERE chunk_id = root), sum(judged), sum(duplicates), sum(flagged), sum(dead), "
+    "sum(events) FILTER (WHERE chunk_id = root) - coalesce(sum(events) FILTER (WHERE state = 'settled'), 0) "
+    "FROM unnest(CAST(:ids AS text[])) AS wanted (root) "
+    "JOIN chunks ON chunk_id >= root AND chunk_id < root || '/' GROUP BY root"
+)
 
 
 def _was_given_out(batch: BatchId, waiting: list[int], settled: _Settled) -> bool:
@@ -70,7 +78,7 @@ def _was_given_out(batch: BatchId, waiting: list[int], settled: _Settled) -> boo
 def _counts(connection: Connection, batch: BatchId, settled: _Settled) -> tuple[int, int, int, int]:
     if not settled:
         return 0, 0, 0, 0
-    _, judged, duplicates, flagged, dead = (sum(column) for column in zip(*settled.values(), strict=True))
+    _, judged, duplicates, flagged, dead, left = (sum(column) for column in zip(*settled.values(), strict=True))
     if batch.chunks > 1:
         return judged, duplicates, flagged, dead
     span = {"chunk": batch.chunk, "first": batch.first, "end": batch.first + batch.count}
@@ -80,7 +88,7 @@ def _counts(connection: Connection, batch: BatchId, settled: _Settled) -> tuple[
         flagged = connection.execute(query, span).scalar_one()
     if duplicates:
         duplicates = client_ids.count(connection, span)
-    if not dead:
+    if not dead and not left:
         return batch.count - duplicates, duplicates, flagged, 0
     judged = connection.execute(text(f"SELECT count(*) FROM events WHERE {hit}"), span).scalar_one()
-    return judged, duplicates, flagged, batch.count - judged - duplicates
+    return judged, duplicates, flagged, 0 if left else batch.count - judged - duplicates

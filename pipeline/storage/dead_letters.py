@@ -10,7 +10,7 @@ from pipeline.chunk import Chunk, encode_event
 from pipeline.ids import EventId
 from pipeline.storage import rejections
 from pipeline.storage._models import dead_letters as table
-from pipeline.storage.verdicts import Claim, Origin, claim
+from pipeline.storage.verdicts import Claim, Found, Origin, claim_one
 
 UNDECODABLE = ".*"
 _MOST_SHOWN = 100_000
@@ -33,39 +33,37 @@ class DeadLetter:
     body: bytes
 
 
-def bury(connection: Connection, origin: Origin, chunk: Chunk, *, attempts: int, error: str) -> bool:
-    """Record every event of a chunk as dead, with the chunk's id, in one transaction.
+def bury(connection: Connection, origin: Origin, chunk: Chunk, *, attempts: int, error: str) -> Found:
+    """Record every event of a chunk as dead, with the chunk's id, in one transaction. Returns what was there.
 
-    A re-run that fails leaves its dead letter where it is and raises its number. Returns False where somebody settled
-    the chunk before.
+    A re-run that fails leaves its dead letter where it is and raises its number.
     """
-    if not claim(connection, [Claim(origin, dead=len(chunk.events))]):
-        return False
+    there = claim_one(connection, Claim(origin, dead=len(chunk.events)))
+    if there is not Found.NOTHING:
+        return there
     if origin.chunk_id.is_rerun:
         connection.execute(
             update(table)
             .where(table.c.event_id == str(origin.chunk_id.event(0)))
             .values(reruns=table.c.reruns + 1, error=_storable(error), attempts=attempts, dead_at=datetime.now(UTC))
         )
-        return True
+        return Found.NOTHING
     bodies = [(str(origin.chunk_id.event(index)), encode_event(event)) for index, event in enumerate(chunk.events)]
     rejections.keep(connection, chunk.rejections)
     connection.execute(insert(table), [_row(origin, event_id, body, 1, attempts, error) for event_id, body in bodies])
-    return True
+    return Found.NOTHING
 
 
-def bury_whole(connection: Connection, origin: Origin, body: bytes, *, events: int, attempts: int, error: str) -> bool:
+def bury_whole(connection: Connection, origin: Origin, body: bytes, *, events: int, attempts: int, error: str) -> Found:
     """Record a chunk that cannot be read, or not be taken apart, as one dead letter that stands for all its events.
 
-    Returns False where somebody settled the chunk before.
+    Returns what was there.
     """
-    if not claim(connection, [Claim(origin, dead=events)]):
-        return False
-    if origin.chunk_id.is_rerun:
-        return True
-    row = _row(origin, f"{origin.chunk_id}{UNDECODABLE}", body, events, attempts, error)
-    connection.execute(insert(table), [row])
-    return True
+    there = claim_one(connection, Claim(origin, dead=events))
+    if there is Found.NOTHING and not origin.chunk_id.is_rerun:
+        row = _row(origin, f"{origin.chunk_id}{UNDECODABLE}", body, events, attempts, error)
+        connection.execute(insert(table), [row])
+    return there
 
 
 def _row(origin: Origin, event_id: str, body: bytes, events: int, attempts: int, error: str) -> dict[str, object]:
@@ -76,9 +74,9 @@ def _row(origin: Origin, event_id: str, body: bytes, events: int, attempts: int,
     }  # fmt: skip
 
 
-def find(connection: Connection, event: EventId) -> DeadLetter | None:
-    """Return the dead letter of an event: its own, or the one of its unreadable chunk."""
-    whole = f"{event.chunk.hex}{UNDECODABLE}"
+def find(connection: Connection, event: EventId, *, chunk_id: str | None = None) -> DeadLetter | None:
+    """Return the dead letter of an event: its own, or the one of its unreadable chunk, by default its root."""
+    whole = f"{chunk_id or event.chunk.hex}{UNDECODABLE}"
     found = connection.execute(select(table).where(table.c.event_id.in_([str(event), whole]))).mappings().first()
     return None if found is None else _letter(found)
 

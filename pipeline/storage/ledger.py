@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from pipeline.ids import ChunkId
 from pipeline.journal import Journal, OpenChunk
 from pipeline.storage._engine import transaction
 
@@ -44,8 +45,7 @@ def read(engine: Engine, journal: Journal) -> Ledger:
     stamp, accepted, opened = journal.read()
     with transaction(engine) as connection:
         judged, duplicates, dead = _settled(connection, datetime.fromtimestamp(stamp / 1e6, UTC))
-        settled_ids = _settled_ids(connection, [chunk.chunk_id for chunk in opened])
-        still_open = [chunk for chunk in opened if chunk.chunk_id not in settled_ids]
+        still_open = _still_open(connection, opened)
         missing, uncertain = _witnessed(connection, still_open, stamp // 1_000_000)
     in_flight = sum(chunk.weight for chunk in still_open)
     difference = accepted - judged - duplicates - dead - in_flight
@@ -97,7 +97,8 @@ def prune(connection: Connection, *, before: datetime) -> int:
 
 _CELLS = (
     "WITH settled AS (SELECT acceptor, accepted_second AS second, sum(events) AS events FROM chunks "
-    "WHERE (acceptor, accepted_second) IN (SELECT acceptor, accepted_second FROM chunks WHERE settled_at >= :since "
+    "WHERE state = 'settled' AND (acceptor, accepted_second) IN ("
+    "SELECT acceptor, accepted_second FROM chunks WHERE settled_at >= :since "
     "UNION SELECT acceptor, second FROM witness WHERE NOT reconciled) AND accepted_second < :before GROUP BY 1, 2)"
 )
 _RECONCILE = (
@@ -144,11 +145,24 @@ def _settled(connection: Connection, until: datetime) -> tuple[int, int, int]:
     return judged, duplicates, dead
 
 
-def _settled_ids(connection: Connection, chunk_ids: Sequence[str]) -> set[str]:
-    if not chunk_ids:
-        return set()
-    found = connection.execute(text("SELECT chunk_id FROM chunks WHERE chunk_id = ANY(:ids)"), {"ids": list(chunk_ids)})
-    return set(found.scalars())
+def _still_open(connection: Connection, opened: Sequence[OpenChunk]) -> list[OpenChunk]:
+    """Return the open chunks that are not settled, with what is left of those whose halves are being settled."""
+    ids = {"ids": [chunk.chunk_id for chunk in opened]}
+    found = connection.execute(text("SELECT chunk_id, state FROM chunks WHERE chunk_id = ANY(:ids)"), ids)
+    states: dict[str, str] = {row.chunk_id: row.state for row in found}
+    split = [chunk for chunk in opened if states.get(chunk.chunk_id) == "split"]
+    left = [replace(chunk, weight=chunk.weight - _by_halves(connection, chunk)) for chunk in split]
+    return [chunk for chunk in opened if chunk.chunk_id not in states] + left
+
+
+def _by_halves(connection: Connection, chunk: OpenChunk) -> int:
+    whole = ChunkId.parse(chunk.chunk_id)
+    found = connection.execute(
+        text("SELECT chunk_id, events FROM chunks WHERE chunk_id > :of AND chunk_id < :next AND state = 'settled'"),
+        whole.family(),
+    )
+    inside = range(whole.first, whole.first + chunk.weight)
+    return sum(row.events for row in found if ChunkId.parse(row.chunk_id).first in inside)
 
 
 def _witnessed(connection: Connection, opened: Iterable[OpenChunk], now: int) -> tuple[int, int]:
@@ -156,7 +170,7 @@ def _witnessed(connection: Connection, opened: Iterable[OpenChunk], now: int) ->
     cells = connection.execute(
         text(
             "SELECT w.acceptor, w.second, w.events - coalesce((SELECT sum(c.events) FROM chunks c "
-            "WHERE c.acceptor = w.acceptor AND c.accepted_second = w.second), 0) "
+            "WHERE c.acceptor = w.acceptor AND c.accepted_second = w.second AND c.state = 'settled'), 0) "
             "FROM witness w WHERE NOT w.reconciled AND w.second < :before"
         ),
         {"before": now - _REPORTED_AFTER_SECONDS},

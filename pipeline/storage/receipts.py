@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.ids import EventId
+from pipeline.ids import ChunkId, EventId
 from pipeline.journal import Journal
 from pipeline.storage import client_ids, dead_letters
 from pipeline.storage._engine import transaction
@@ -42,7 +42,7 @@ class Receipt:
 def find(engine: Engine, journal: Journal, event: EventId) -> Receipt | None:
     """Return an event's receipt, or None when it was never accepted.
 
-    The chunk's row answers, not the event's, so a receipt outlives retention and deletion.
+    The row of the chunk that carried it answers, not the event's, so a receipt outlives retention and deletion.
 
     Raises:
         JournalUnavailable, StorageUnavailable: what would know is away.
@@ -58,11 +58,13 @@ def find(engine: Engine, journal: Journal, event: EventId) -> Receipt | None:
 
 
 def _settled(connection: Connection, event: EventId) -> Receipt | None:
-    chunk = _chunk(connection, event.chunk.hex)
-    if chunk is None or event.position >= chunk["events"]:
+    chunk = _chunk(connection, event)
+    if chunk is None:
         return None
     accepted_at = rfc3339(chunk["accepted_at"])
-    letter = dead_letters.find(connection, event) if chunk["dead"] else None
+    if chunk["state"] == "split":
+        return Receipt(str(event), ReceiptState.IN_FLIGHT, accepted_at)
+    letter = dead_letters.find(connection, event, chunk_id=chunk["chunk_id"]) if chunk["dead"] else None
     if letter is not None:
         return Receipt(str(event), ReceiptState.DEAD_LETTER, accepted_at, error=letter.error)
     judge = _rerun(connection, event) if chunk["dead"] else chunk
@@ -77,10 +79,18 @@ def _settled(connection: Connection, event: EventId) -> Receipt | None:
     return Receipt(str(event), ReceiptState.JUDGED, accepted_at, rfc3339(judge["settled_at"]), judge["rule_set"])
 
 
-def _chunk(connection: Connection, chunk_id: str) -> dict[str, Any] | None:
-    query = "SELECT events, duplicates, dead, accepted_at, settled_at, rule_set FROM chunks WHERE chunk_id = :chunk"
-    row = connection.execute(text(query), {"chunk": chunk_id}).mappings().first()
-    return None if row is None else dict(row)
+def _chunk(connection: Connection, event: EventId) -> dict[str, Any] | None:
+    """Return the row of the chunk or half that settled the event, else of one that was split with it."""
+    root = ChunkId(event.chunk)
+    query = (
+        "SELECT chunk_id, state, events, duplicates, dead, accepted_at, settled_at, rule_set FROM chunks "
+        "WHERE (chunk_id = :root OR chunk_id > :of AND chunk_id < :next) AND chunk_id NOT LIKE '%~%' ORDER BY state"
+    )
+    for row in connection.execute(text(query), {"root": str(root), **root.family()}).mappings():
+        first = ChunkId.parse(row["chunk_id"]).first
+        if first <= event.position < first + row["events"]:
+            return dict(row)
+    return None
 
 
 def _rerun(connection: Connection, event: EventId) -> dict[str, Any] | None:

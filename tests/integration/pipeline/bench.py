@@ -25,15 +25,15 @@ class Killed(BaseException):
 
 @dataclass
 class Fuse:
-    """Kills at the n-th step that passes it; ``burn`` counts them without killing."""
+    """Kills at the n-th step that passes it, or at the first of a name; ``burn`` counts them without killing."""
 
-    at: int | None = None
+    at: int | str | None = None
     steps: list[str] = field(default_factory=list)
 
     def burn(self, step: str) -> None:
         """Pass a step."""
         self.steps.append(step)
-        if self.at == len(self.steps) - 1:
+        if self.at in (len(self.steps) - 1, step):
             raise Killed(step)
 
 

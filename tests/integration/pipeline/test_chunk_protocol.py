@@ -19,8 +19,8 @@ from workers import detect
 from workers.detect import Ending
 
 _EXPIRED = 1e-6
-# lease, scan of two events, the commit, settle and notify, each with a before and an after: counted by the first test.
-_STEPS = 9
+# lease, lease_more, scan of two events, the commit, settle and notify: counted by the first test.
+_STEPS = 11
 
 
 def _balanced(engine: Engine, journal: Journal) -> ledger.Ledger:
@@ -204,7 +204,7 @@ def test_two_kills_make_no_dead_letter(engine: Engine, redis_client: Redis) -> N
     """
     chunk_id = accepted(Journal(redis_client), event())
     for _ in range(2):
-        fuse = Fuse(at=2)
+        fuse = Fuse(at="scan")
         with pytest.raises(Killed):
             detect.run(chunk_id, make_bench(redis_client, engine, fuse=fuse, lease_seconds=_EXPIRED))
 
@@ -212,23 +212,23 @@ def test_two_kills_make_no_dead_letter(engine: Engine, redis_client: Redis) -> N
     assert one(engine, "SELECT count(*) FROM dead_letters") == 0
 
 
-def test_a_chunk_that_always_fails_becomes_dead_letters(engine: Engine, redis_client: Redis) -> None:
+def test_an_event_that_always_fails_becomes_a_dead_letter(engine: Engine, redis_client: Redis) -> None:
     """
-    After three failed attempts each event is a dead letter with the error, counted by the ledger, told by its receipt.
+    After three failed attempts it is a dead letter with the error, counted by the ledger, told by its receipt.
     """
     bench = make_bench(redis_client, engine, fails_on=lambda found: found.prompt == "poison")
-    chunk_id = accepted(bench.journal, event("poison"), event("innocent"))
+    chunk_id = accepted(bench.journal, event("poison"))
 
     outcomes = [detect.run(chunk_id, bench) for _ in range(5)]
 
     assert outcomes == [Ending.FAILED] * 3 + [Ending.DEAD, Ending.DROPPED]
     counts = _balanced(engine, bench.journal)
-    assert (counts.accepted, counts.judged, counts.dead, counts.in_flight) == (2, 0, 2, 0)
+    assert (counts.accepted, counts.judged, counts.dead, counts.in_flight) == (1, 0, 1, 0)
     with transaction(engine) as connection:
-        letters = dead_letters.listing(connection, limit=10)
-    assert {letter.event_id for letter in letters} == {f"{chunk_id}.0", f"{chunk_id}.1"}
-    assert all("the rule failed" in letter.error for letter in letters)
-    receipt = receipts.find(engine, bench.journal, EventId.parse(f"{chunk_id}.1"))
+        (letter,) = dead_letters.listing(connection, limit=10)
+    assert letter.event_id == f"{chunk_id}.0"
+    assert "the rule failed" in letter.error
+    receipt = receipts.find(engine, bench.journal, EventId.parse(f"{chunk_id}.0"))
     assert receipt is not None
     assert receipt.state == "dead_letter"
 
@@ -240,22 +240,22 @@ def test_a_chunk_that_kills_every_worker_becomes_dead_letters(engine: Engine, re
     chunk_id = accepted(Journal(redis_client), event("poison"))
     for _ in range(3):
         with pytest.raises(Killed):
-            detect.run(chunk_id, make_bench(redis_client, engine, fuse=Fuse(at=2), lease_seconds=_EXPIRED))
+            detect.run(chunk_id, make_bench(redis_client, engine, fuse=Fuse(at="scan"), lease_seconds=_EXPIRED))
 
     assert detect.run(chunk_id, make_bench(redis_client, engine)) is Ending.DEAD
     assert one(engine, "SELECT count(*) FROM dead_letters") == 1
 
 
-def test_a_chunk_that_kills_its_undertakers_is_buried_whole(engine: Engine, redis_client: Redis) -> None:
+def test_a_chunk_that_kills_whoever_takes_it_apart_is_buried_whole(engine: Engine, redis_client: Redis) -> None:
     """
-    When burying its events one by one is killed too, again and again, the chunk still ends: as one dead letter.
+    When splitting it is killed too, again and again, the chunk still ends: as one dead letter.
     """
     chunk_id = accepted(Journal(redis_client), event("poison"), event())
     for _ in range(3):
         with pytest.raises(Killed):
-            detect.run(chunk_id, make_bench(redis_client, engine, fuse=Fuse(at=2), lease_seconds=_EXPIRED))
+            detect.run(chunk_id, make_bench(redis_client, engine, fuse=Fuse(at="scan"), lease_seconds=_EXPIRED))
     for _ in range(2):
-        fuse = Fuse(at=2)
+        fuse = Fuse(at="before commit")
         with kills(engine, fuse):
             detect.run(chunk_id, make_bench(redis_client, engine, fuse=fuse, lease_seconds=_EXPIRED))
         assert fuse.steps[-1] == "before commit"
@@ -322,7 +322,7 @@ def test_a_dead_letter_runs_again_and_is_judged_once(engine: Engine, redis_clien
     assert rerun(found, journal=bench.journal, engine=engine, celery=celery) is None
 
 
-@pytest.mark.parametrize("step", range(7))
+@pytest.mark.parametrize("step", range(9))
 def test_a_kill_during_a_re_run_neither_loses_nor_doubles(
     engine: Engine, redis_client: Redis, pipe: PipeSettings, step: int
 ) -> None:
