@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import uvloop
 
-from tests.benchmarks import accepting, beside, bulk, detection_speed, rig
+from tests.benchmarks import accepting, beside, bulk, detection_speed, fairness, overload, rig
 from tests.benchmarks.rig import Rig, Sizes
 from tests.benchmarks.table import Table, at_most, spread, write
 from tests.integration.deploy.running import Stack
@@ -39,6 +39,8 @@ MEASURED: Mapping[str, Section] = {
     "file": bulk.measure_files,
     "arrays": bulk.measure_arrays,
     "live": beside.measure,
+    "fairness": fairness.measure,
+    "overload": overload.measure,
 }
 STARTS, ENGINE = "start", "engine"
 SECTIONS = (STARTS, *MEASURED, ENGINE)

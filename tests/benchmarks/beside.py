@@ -58,7 +58,7 @@ async def _quiet(rig: Rig, samples: int) -> Lives:
 
 
 async def _busy(rig: Rig, path: Path) -> tuple[Lives, float, int]:
-    """Upload again and again until there are samples enough; none is taken while no upload is in work."""
+    """Upload again and again until there are samples enough and the time is up, so that bulk is always busy."""
     over = asyncio.Event()
     posted = 0
 
@@ -69,7 +69,7 @@ async def _busy(rig: Rig, path: Path) -> tuple[Lives, float, int]:
 
     task = asyncio.create_task(live(rig.port, rig.database_url, seed=4, every=_EVERY, until=enough))
     begun, uploads = time.perf_counter(), 0
-    while not uploads or posted < rig.sizes.live_samples:
+    while posted < rig.sizes.live_samples or time.perf_counter() - begun < rig.sizes.seconds:
         await upload_done(rig, await upload(rig, path))
         uploads += 1
     over.set()
