@@ -31,6 +31,12 @@ def occurred_at(text: str) -> datetime:
     found = _RFC3339.fullmatch(text)
     if found is None:
         raise InvalidTimestamp
+    try:
+        # A hundred times faster, and right about all that is usual: UTC, no leap second, no midnight as hour 24.
+        if not found[9] and found[4] != "24":
+            return _within(datetime.fromisoformat(text[:19] + (f".{found[7]}" if found[7] else "")).replace(tzinfo=UTC))
+    except ValueError:
+        pass
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
     micros = int((found[7] or "")[:6].ljust(6, "0"))
     try:
@@ -41,6 +47,10 @@ def occurred_at(text: str) -> datetime:
         raise OutOfRange from error
     except ValueError as error:
         raise (InvalidTimestamp if year else OutOfRange) from error
+    return _within(instant)
+
+
+def _within(instant: datetime) -> datetime:
     if not EARLIEST <= instant < LATEST:
         raise OutOfRange
     return instant

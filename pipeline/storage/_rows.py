@@ -2,14 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 
 from detection import Event, Finding, Severity, Verdict
 from pipeline.chunk import AcceptedEvent, Chunk
 from pipeline.ids import ChunkId, EventId, alert_id
-from pipeline.storage._copy import Value
+from pipeline.storage._copy import Value, written
 from pipeline.times import occurred_at
 
 _TEXTS = ("user", "agent", "tool", "prompt", "response", "session_id", "trace_id", "client_id")
@@ -67,20 +68,26 @@ class Judged:
 
 def events(judged: Judged) -> Iterator[list[Value]]:
     """Yield one row for each event."""
-    origin, now = judged.origin, datetime.now(UTC)
+    origin, first = judged.origin, judged.origin.chunk_id.first
+    chunk, way = (
+        written(origin.accepted_at, origin.chunk_id.root),
+        written(datetime.now(UTC), origin.lane, origin.upload_id),
+    )
     for index, item, verdict in judged.events():
         event = item.event
+        texts = _texts(event)
         yield [
-            origin.accepted_at, origin.chunk_id.root, origin.chunk_id.first + index, _when(item.received_at), now,
-            origin.lane, origin.upload_id, occurred_at(event.timestamp), event.timestamp,
-            *(getattr(event, name) for name in _TEXTS),
+            chunk, first + index, _when(item.received_at), way, occurred_at(event.timestamp), event.timestamp, *texts,
             None if event.metadata is None else json.dumps(event.metadata, ensure_ascii=False),
-            _nuls(event), None if verdict.severity is None else int(verdict.severity), verdict.rule_set,
+            _nuls(texts), None if verdict.severity is None else int(verdict.severity), verdict.rule_set,
         ]  # fmt: skip
 
 
-def _nuls(event: Event) -> str | None:
-    found = {name: value for name in _TEXTS if (value := getattr(event, name)) and "\0" in value}
+_texts: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_TEXTS)
+
+
+def _nuls(texts: Sequence[str | None]) -> str | None:
+    found = {name: value for name, value in zip(_TEXTS, texts, strict=True) if value and "\0" in value}
     if not found:
         return None
     return json.dumps({name: [i for i, char in enumerate(value) if char == "\0"] for name, value in found.items()})
@@ -103,7 +110,7 @@ def alerts(judged: Judged, send_from: Severity) -> Iterator[list[Value]]:
     for event_id, item, verdict in judged.flagged():
         yield [
             judged.origin.accepted_at, alert_id(event_id), event_id.chunk, event_id.position, now, judged.origin.lane,
-            int(_severity(verdict)), _title(verdict.findings), [finding.rule_id for finding in _once(verdict)],
+            int(_severity(verdict)), _title(verdict.findings), _fired(verdict),
             item.event.user, item.event.agent, item.event.tool, _severity(verdict) >= send_from,
         ]  # fmt: skip
 
@@ -119,26 +126,26 @@ def outbox(judged: Judged, send_from: Severity) -> Iterator[list[Value]]:
 
 def tallies(several: Sequence[Judged]) -> Iterator[list[Value]]:
     """Yield one row for each minute, dimension and value among all the chunks."""
-    total: Counter[tuple[datetime, str, str]] = Counter()
-    flagged: Counter[tuple[datetime, str, str]] = Counter()
+    counted: dict[tuple[datetime, str, str], list[int]] = {}
     for judged in several:
         bucket = judged.origin.accepted_at.replace(second=0, microsecond=0)
-        for _, item, verdict in judged.events():
-            grade = "clean" if verdict.severity is None else verdict.severity.label
-            event = item.event
-            keys = [
-                (bucket, "severity", grade), (bucket, "tool", event.tool), (bucket, "user", event.user),
-                (bucket, "agent", event.agent), *((bucket, "rule", finding.rule_id) for finding in _once(verdict)),
-            ]  # fmt: skip
-            total.update(keys)
-            if verdict.findings:
-                flagged.update(keys)
-    for key, count in total.items():
-        yield [*key, count, flagged[key]]
+        alike = Counter(
+            (item.event.tool, item.event.user, item.event.agent, verdict.severity, tuple(_fired(verdict)))
+            for _, item, verdict in judged.events()
+        )
+        for (tool, user, agent, severity, fired), events in alike.items():
+            grade = "clean" if severity is None else severity.label
+            rules = (("rule", rule_id) for rule_id in fired)
+            for dimension, value in (("severity", grade), ("tool", tool), ("user", user), ("agent", agent), *rules):
+                counts = counted.setdefault((bucket, dimension, value), [0, 0])
+                counts[0] += events
+                counts[1] += events if fired else 0
+    for key, counts in counted.items():
+        yield [*key, *counts]
 
 
-def _once(verdict: Verdict) -> list[Finding]:
-    return list({finding.rule_id: finding for finding in verdict.findings}.values())
+def _fired(verdict: Verdict) -> list[str]:
+    return list(dict.fromkeys(finding.rule_id for finding in verdict.findings))
 
 
 def _severity(verdict: Verdict) -> Severity:
