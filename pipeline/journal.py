@@ -5,6 +5,7 @@ The wording of the steps was checked by an exhaustive model; change a script onl
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, cast
@@ -12,6 +13,7 @@ from typing import Any, Literal, cast
 from redis import Redis
 
 from pipeline._scripts import connect, sources, translated
+from pipeline.errors import JournalUnavailable
 
 __all__ = ["EMPTY", "UPLOAD", "Journal", "Lane", "Leased", "NewChunk", "OpenChunk", "Slice", "connect"]
 
@@ -109,7 +111,12 @@ class Journal:
 
     def lease(self, entry_id: str, token: str) -> Leased | None:
         """Take an entry for a while. Returns None when it is gone, or somebody else works on it."""
-        found = self._run("lease", [entry_id, token, self._lease, self.max_attempts])
+        try:
+            found = self._run("lease", [entry_id, token, self._lease, self.max_attempts])
+        except JournalUnavailable:
+            with suppress(JournalUnavailable):  # a lease that its holder never heard of is nobody's attempt
+                self._run("postpone", [token, entry_id])
+            raise
         if found[0] not in (b"leased", b"exhausted"):
             return None
         return _leased(entry_id, token, found[1], exhausted=found[0] == b"exhausted")
