@@ -25,15 +25,20 @@ from tests.integration.pipeline.world import POISON, Wording, World
 _BOUND = int(os.environ.get("SENTINEL_DISTURBANCES") or 1)
 _OUTAGES = r": (unsent|unanswered)$"
 ONE = Story([[[event(), event(tool="os_shell")]]])
+ALONE = Story([[[event()]]])  # what cannot be split dies at once when it is wronged
 IN_TURN = Story([[[event()]], [[event(tool="os_shell")]]])
 IN_COMPANY = Story([[[event()], [event(tool="os_shell")]]])
 RUN_AGAIN = Story([[[event(POISON)]]], poison="raises", reruns=2)
+SPLIT = Story([[[event(POISON), event(tool="os_shell")]]], poison="raises")
+SPLIT_BY_DEATHS = Story([[[event(), event(POISON)]]], poison="kills")
 GUILTY_BEHIND = Story([[[event()], [event(POISON)]]], poison="kills")
 GUILTY_IN_FRONT = Story([[[event(POISON)], [event()]]], poison="raises")
 STORIES = {
     "one chunk": ONE,
     "two chunks, one after the other": IN_TURN,
     "two chunks in company": IN_COMPANY,
+    "a poison that raises, split off": SPLIT,
+    "a poison that kills, split off": SPLIT_BY_DEATHS,
     "a poison that kills, in company": GUILTY_BEHIND,
     "a poison that raises, in company": GUILTY_IN_FRONT,
     "a dead letter that is run again, twice": RUN_AGAIN,
@@ -108,7 +113,7 @@ def test_outages_count_against_nobody(explorer: Explorer) -> None:
     """
     As many lost answers and refused connections as would exhaust a chunk, wherever they are, make no dead letter.
     """
-    found = explorer.chunks(ONE, bound=2, only=_OUTAGES)
+    found = explorer.chunks(ALONE, bound=2, only=_OUTAGES)
 
     assert not found.faults, found
 
@@ -146,13 +151,18 @@ SLIPS = {
     ),
     "errors do not count": Slip("no rest", GUILTY_IN_FRONT, Wording(wordings.NothingCounts), bound=0),
     "outages count": Slip(
-        "dead without any fault", patch=(_engine, "is_outage", lambda _: False), bound=2, only="commit: unsent"
+        "dead without any fault", ALONE, patch=(_engine, "is_outage", lambda _: False), bound=2, only="commit: unsent"
     ),
     "leases that nobody heard of count": Slip(
-        "dead without any fault", wording=Wording(wordings.LostLeasesCount), bound=2, only="lease: unanswered"
+        "dead without any fault", ALONE, Wording(wordings.LostLeasesCount), bound=2, only="lease: unanswered"
     ),
     "company is blamed": Slip(
         "dead without any fault", GUILTY_BEHIND, Wording(wordings.COMPANY_IS_BLAMED), only="killed"
+    ),
+    "halves are stamped anew": Slip("does not balance", SPLIT, Wording(wordings.HALVES_ARE_NEW), bound=0),
+    "a split chunk counts as settled": Slip("the ledger was read", SPLIT, patch=wordings.SPLIT_IS_SETTLED, only="read"),
+    "a split chunk is dropped like a settled one": Slip(
+        "is lost", SPLIT, patch=wordings.SPLIT_IS_DROPPED, only="split: (killed|unsent)"
     ),
     "the ledger counts what came after": Slip(
         "ledger was read", patch=wordings.LEDGER_WITHOUT_CUT, bound=2, only="read|frozen"

@@ -16,8 +16,9 @@ from sqlalchemy import Engine, text
 from pipeline.chunk import Chunk, decode_event, encode
 from pipeline.errors import JournalUnavailable
 from pipeline.ids import EventId
-from pipeline.journal import Journal, Lane, Leased, NewChunk
+from pipeline.journal import Journal, Lane, Leased, NewChunk, OpenChunk
 from pipeline.storage import dead_letters, ledger, transaction, verdicts
+from pipeline.storage.verdicts import Found
 from tests.integration.pipeline.chunk_world import ChunkWorld, Flush
 from tests.integration.pipeline.chunk_world import accept as as_it_is
 from tests.integration.pipeline.stepping import SteppedJournal
@@ -49,7 +50,7 @@ ACCEPT_ALWAYS = script(
 ACCEPT_WHAT_IS_NOT_OPEN = script("accept", ("if tonumber(seen[1] or 0) >= tonumber(ARGV[2]) then", "if false then"))
 CHECKPOINT_ALWAYS = script("advance_upload", ("redis.call('HGET', key, 'checkpoint') ~= ARGV[2]", "false"))
 COMPANY_IS_BLAMED = script("lease_more", ("'begun', 0, 'company', 1", "'company', 1"))
-SWEEP_TAKES_LEASES = script("sweep", ("'-inf', number(at), 'LIMIT'", "'-inf', '+inf', 'LIMIT'"))
+HALVES_ARE_NEW = script("split", ("ARGV[i + 2], at, acceptor", "ARGV[i + 2], now() + 1000000, acceptor"))
 
 
 class NothingCounts(SteppedJournal):
@@ -144,10 +145,25 @@ def _again(letter: dead_letters.DeadLetter, chunk_id: str) -> NewChunk:
     return NewChunk(chunk_id, Lane.REALTIME, 1, encode(Chunk([decode_event(letter.body)])))
 
 
-def claim_always(real: Callable[..., set[str]], connection: Any, claims: Sequence[verdicts.Claim]) -> set[str]:
+def claim_always(
+    real: Callable[..., dict[str, Found]], connection: Any, claims: Sequence[verdicts.Claim]
+) -> dict[str, Found]:
     """Write a chunk's verdicts whether or not its id was there."""
     real(connection, claims)
-    return {str(claim.origin.chunk_id) for claim in claims}
+    return {str(claim.origin.chunk_id): Found.NOTHING for claim in claims}
+
+
+def drop_what_is_split(
+    real: Callable[..., tuple[detect.Ending, verdicts.Summary]], ending: detect.Ending, leased: Leased, there: Found
+) -> tuple[detect.Ending, verdicts.Summary]:
+    """Take a chunk that somebody split before for one that is settled."""
+    return (ending, verdicts.Summary()) if there is Found.SPLIT else real(ending, leased, there)
+
+
+def open_means_unknown(connection: Any, opened: Sequence[OpenChunk]) -> list[OpenChunk]:
+    """Count an open chunk unless PostgreSQL knows its id, whatever it knows of it."""
+    known = set(connection.execute(text("SELECT chunk_id FROM chunks")).scalars())
+    return [chunk for chunk in opened if chunk.chunk_id not in known]
 
 
 # What is put in the place of a function of a module: (module, name, another one).
@@ -156,3 +172,5 @@ NO_UNIQUE_CHUNK: Patch = (verdicts, "claim", partial(claim_always, verdicts.clai
 LEDGER_WITHOUT_CUT: Patch = (
     ledger, "_settled", lambda connection, _, real=ledger._settled: real(connection, datetime.max.replace(tzinfo=UTC))
 )  # fmt: skip
+SPLIT_IS_SETTLED: Patch = (ledger, "_still_open", open_means_unknown)
+SPLIT_IS_DROPPED: Patch = (detect, "_ended", partial(drop_what_is_split, detect._ended))
