@@ -9,10 +9,10 @@ from uuid import UUID
 
 import structlog
 
-from alerting.receivers import Notification, Receiver, ReceiverRejected, ReceiverUnavailable
+from alerting.receivers import Announcement, Receiver, ReceiverRejected, ReceiverUnavailable
 from alerting.route import gone, route
 from alerting.wording import word
-from pipeline.storage.alerts import DueAlert, Note, NotificationState, Postponement
+from pipeline.storage.alerts import Due, Note, NotificationState, Postponement
 
 _FIRST_WAIT = 2.0
 _LONGEST_WAIT = 300.0
@@ -52,7 +52,7 @@ class _Rest:
 class _Opened:
     """An alert being told: who has still to answer, and how long those who said "later" are given."""
 
-    alert: DueAlert
+    alert: Due
     pending: set[str] = field(default_factory=set)
     waits: list[float] = field(default_factory=list)
     abandoned: bool = False
@@ -99,7 +99,7 @@ class Courier:
         for threads in self._threads.values():
             threads.shutdown(cancel_futures=True)
 
-    def tell(self, due: Sequence[DueAlert], *, give_up_at: float) -> Iterator[Settled]:
+    def tell(self, due: Sequence[Due], *, give_up_at: float) -> Iterator[Settled]:
         """Tell claimed alerts, and yield what is settled each time that answers arrive.
 
         Args:
@@ -124,7 +124,7 @@ class Courier:
             if settled:
                 yield settled
 
-    def _begin(self, alert: DueAlert, give_up_at: float, settled: Settled) -> dict[Future[str], tuple[_Opened, str]]:
+    def _begin(self, alert: Due, give_up_at: float, settled: Settled) -> dict[Future[str], tuple[_Opened, str]]:
         """Begin telling one alert to those of its receivers that do not rest."""
         opened = _Opened(alert)
         settled.notes += gone(alert, self._receivers)
@@ -143,7 +143,7 @@ class Courier:
         _close(opened, settled)
         return calls
 
-    def _call(self, receiver: Receiver, notification: Notification, give_up_at: float) -> str:
+    def _call(self, receiver: Receiver, notification: Announcement, give_up_at: float) -> str:
         if self._clock() >= give_up_at:
             raise _ClaimOver
         return receiver.tell(notification)
@@ -192,7 +192,7 @@ class Courier:
         return rest.until - now
 
 
-def _waiting(alert: DueAlert, name: str, reason: str, *, attempted: bool) -> Note:
+def _waiting(alert: Due, name: str, reason: str, *, attempted: bool) -> Note:
     return Note(alert.alert_id, name, NotificationState.WAITING, reason, attempted)
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 
 from alerting.receivers import Receiver
-from pipeline.storage.alerts import DueAlert, Note, NotificationState
+from pipeline.storage.alerts import Due, Note, NotificationState
 
 GONE = "this receiver is no longer configured"
 
 
-def route(alert: DueAlert, receivers: Mapping[str, Receiver]) -> list[Receiver]:
+def route(alert: Due, receivers: Mapping[str, Receiver]) -> list[Receiver]:
     """Return the receivers without a final answer: every alert goes to every receiver, to each once."""
     return [receiver for name, receiver in receivers.items() if not _is_final(alert, name)]
 
 
-def gone(alert: DueAlert, receivers: Mapping[str, Receiver]) -> list[Note]:
+def gone(alert: Due, receivers: Mapping[str, Receiver]) -> list[Note]:
     """Return the closing notes for receivers that still waited for an alert and have since been taken away."""
     names = [name for name, told in alert.told.items() if told.state is NotificationState.WAITING]
     return [
@@ -23,5 +23,5 @@ def gone(alert: DueAlert, receivers: Mapping[str, Receiver]) -> list[Note]:
     ]
 
 
-def _is_final(alert: DueAlert, name: str) -> bool:
+def _is_final(alert: Due, name: str) -> bool:
     return name in alert.told and alert.told[name].state is not NotificationState.WAITING

@@ -10,7 +10,7 @@ from alerting import notify
 from alerting.deliver import Courier
 from alerting.receivers import configured
 from alerting.settings import AlertSettings
-from pipeline import health
+from pipeline import health, watch
 from pipeline.errors import JournalUnavailable, QueueUnavailable, StorageUnavailable
 from pipeline.journal import connect
 from pipeline.queue import Queue, TaskName, wake
@@ -19,6 +19,7 @@ from pipeline.storage import make_engine
 
 _TIME_LIMIT = 20  # a slice, the longest attempt begun at its end, and the notes
 _PULSE_SECONDS = 1.0
+_WATCH_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ class AlertWorker:
         self._courier = Courier(receivers, link_base=settings.link_base)
         self._side_by_side = settings.alert_concurrency
         self._pulsed = -_PULSE_SECONDS
+        self._watched = -_WATCH_SECONDS
         log.info("receivers_ready", receivers=sorted(receivers))
 
     def pulse(self) -> None:
@@ -46,6 +48,21 @@ class AlertWorker:
             log.warning("pulse_missed", reason=str(error))
         else:
             self._pulsed = now
+
+    def watch(self) -> None:
+        """See that the watch is kept, every few seconds.
+
+        Raises:
+            StorageUnavailable: PostgreSQL is away.
+        """
+        now = time.monotonic()
+        if now - self._watched < _WATCH_SECONDS:
+            return
+        self._watched = now
+        try:
+            watch.over_the_watch(self._redis, self._engine)
+        except JournalUnavailable as error:
+            log.warning("watch_missed", reason=str(error))
 
     def tell(self) -> notify.SliceEnd:
         """Tell what is due, for one slice.
@@ -66,6 +83,7 @@ def register(app: Celery, pipe: PipeSettings, settings: AlertSettings) -> None:
     def tell_due_alerts() -> None:
         worker().pulse()
         try:
+            worker().watch()
             end = worker().tell()
         except StorageUnavailable as error:
             log.warning("alerts_deferred", reason=str(error))

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from detection.errors import DetectionError, RuleError, RuleErrors, Span
     from detection.event import Event
     from detection.finding import Finding
+    from detection.probes import probes
     from detection.rule import Action, Confidence, Rule, Severity, Status
     from detection.scanner import Scanner
     from detection.verdict import Outcome, Verdict
@@ -31,6 +32,7 @@ __all__ = [
     "Status",
     "Verdict",
     "load_rule_set",
+    "probes",
 ]
 
 _HOMES = {
@@ -39,6 +41,7 @@ _HOMES = {
     "errors": ("DetectionError", "RuleError", "RuleErrors", "Span"),
     "event": ("Event",),
     "finding": ("Finding",),
+    "probes": ("probes",),
     "rule": ("Action", "Confidence", "Rule", "Severity", "Status"),
     "scanner": ("Scanner",),
     "verdict": ("Outcome", "Verdict"),

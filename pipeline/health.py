@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,12 @@ from sqlalchemy import Engine, text
 from detection import RuleError
 from pipeline._transport import SET_ASIDE
 from pipeline.errors import JournalUnavailable, StorageUnavailable
-from pipeline.journal import Journal, connect
+from pipeline.journal import Journal, Lane, connect
 from pipeline.queue import Queue, waiting
 from pipeline.settings import PipeSettings
-from pipeline.storage import dead_letters, ledger, transaction
+from pipeline.storage import canaries, dead_letters, incidents, ledger, transaction
+from pipeline.storage.canaries import Flight
+from pipeline.storage.incidents import Incident
 
 if TYPE_CHECKING:
     from pipeline.rules import InForce, Tell  # with it comes the compiler, which most processes do without
@@ -29,13 +31,20 @@ _RULES = "sentinel:rules"
 _FORGOTTEN_SECONDS = 3600.0
 _MOST_FAULTS = 50
 _ALIVE_SECONDS = 15.0
+_LANE_IDLE_SECONDS = 10.0
+_IDLE_SECONDS = 60.0  # a slice of alerts, or two long tasks of upkeep side by side, end before
+_INCIDENTS = 20
 BEAT = "beat"
 _encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One queue: messages waiting, chunks open, age of the oldest unjudged event, and the last sign of its worker."""
+    """One queue: messages waiting, chunks open, age of the oldest unjudged event, and the last sign of its worker.
+
+    ``idle_seconds`` says how long ago its worker last took something up: on a lane an entry of the journal, elsewhere
+    any task. It is None where that never happened.
+    """
 
     name: str
     waiting: int
@@ -43,6 +52,20 @@ class QueueStatus:
     oldest_seconds: float
     worker_alive: bool
     pulse_seconds: float | None
+    idle_seconds: float | None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was taken up for longer than a worker that works needs for one thing."""
+        longest = _LANE_IDLE_SECONDS if self.name in set(Lane) else _IDLE_SECONDS
+        return self.idle_seconds is None or self.idle_seconds >= longest
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether something waits and nobody takes it up. A worker that is merely behind takes up all the while."""
+        if self.name in set(Lane):
+            return self.oldest_seconds >= _LANE_IDLE_SECONDS and self.is_idle
+        return self.waiting > 0 and self.pulse_seconds is not None and self.is_idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +93,8 @@ class PipelineStatus:
     dead_letters: int
     beat_alive: bool
     rules: list[RulesReport]
+    incidents: Sequence[Incident]
+    canaries: Mapping[str, Flight]
 
 
 _decoder = msgspec.json.Decoder(RulesReport)
@@ -192,38 +217,68 @@ def pipeline_status(redis: Redis, engine: Engine, settings: PipeSettings) -> Pip
         JournalUnavailable: Redis is away.
     """
     journal = Journal(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
-    ages = pulse_ages(redis)
-    oldest = {lane.value: age for lane, age in journal.oldest().items()}
-    opened = {lane.value: count for lane, count in journal.open_counts().items()}
     try:
-        lengths = waiting(redis)
         memory = redis.info("memory")
         set_aside = redis.llen(SET_ASIDE)
     except RedisError as error:
         raise JournalUnavailable(str(error)) from error
     counted, buried = _counted(engine, journal)
+    told, flights = _watched(engine)
     bound = int(memory.get("maxmemory", 0))
     return PipelineStatus(
-        queues=[
-            QueueStatus(
-                name=queue,
-                waiting=lengths[queue],
-                open_chunks=opened.get(queue.value, 0),
-                oldest_seconds=oldest.get(queue.value, 0.0),
-                worker_alive=is_alive(ages.get(queue)),
-                pulse_seconds=ages.get(queue),
-            )
-            for queue in Queue
-        ],
+        queues=queue_statuses(redis, journal),
         ledger=counted,
         durability=durability(redis),
         storage_ok=counted is not None,
         redis_memory_share=int(memory["used_memory"]) / bound if bound else 0.0,
         set_aside=set_aside,
         dead_letters=buried,
-        beat_alive=is_alive(ages.get(BEAT)),
+        beat_alive=is_alive(pulse_ages(redis).get(BEAT)),
         rules=rules_reports(redis),
+        incidents=told,
+        canaries=flights,
     )
+
+
+def queue_statuses(redis: Redis, journal: Journal) -> list[QueueStatus]:
+    """Return how each queue stands.
+
+    Raises:
+        JournalUnavailable: Redis is away.
+    """
+    ages = pulse_ages(redis)
+    oldest, idle, opened = journal.oldest(), journal.idle(), journal.open_counts()
+    try:
+        lengths = waiting(redis)
+    except RedisError as error:
+        raise JournalUnavailable(str(error)) from error
+    lanes = {lane.value: lane for lane in Lane}
+    return [
+        QueueStatus(
+            name=queue,
+            waiting=lengths[queue],
+            open_chunks=opened[lane] if lane else 0,
+            oldest_seconds=oldest[lane] if lane else 0.0,
+            worker_alive=is_alive(ages.get(queue)),
+            pulse_seconds=ages.get(queue),
+            idle_seconds=idle[lane] if lane else ages.get(queue),
+        )
+        for queue in Queue
+        for lane in [lanes.get(queue.value)]
+    ]
+
+
+def canary_flights(engine: Engine) -> Mapping[str, Flight]:
+    """Return how the latest canary of each lane went; none where PostgreSQL is away."""
+    return _watched(engine)[1]
+
+
+def _watched(engine: Engine) -> tuple[Sequence[Incident], Mapping[str, Flight]]:
+    try:
+        with transaction(engine) as connection:
+            return incidents.listing(connection, limit=_INCIDENTS), canaries.latest(connection)
+    except StorageUnavailable:
+        return (), {}
 
 
 def _counted(engine: Engine, journal: Journal) -> tuple[dict[str, Any] | None, int]:

@@ -15,7 +15,8 @@ _EVENT = re.compile(r"(?P<chunk>[0-9a-f]{32})\.(?P<position>0|[1-9][0-9]{0,8})")
 _BATCH = re.compile(
     r"(?P<chunk>[0-9a-f]{32})\.(?P<first>0|[1-9][0-9]{0,8})\.(?P<count>[1-9][0-9]{0,8})\.(?P<chunks>[1-9][0-9]{0,4})"
 )
-_CHUNK = re.compile(r"(?P<root>[0-9a-f]{32})(?P<suffix>\.(?P<first>[0-9]{1,9})(?:~[0-9]{1,9}|-[0-9]{1,9}))?")
+_CHUNK = re.compile(r"(?P<root>[0-9a-f]{32})(?P<suffix>\.(?:(?P<first>[0-9]{1,9})(?:~[0-9]{1,9}|-[0-9]{1,9})|canary))?")
+_CANARY = ".canary"
 _HEX = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -129,8 +130,8 @@ class BatchId:
 class ChunkId:
     """A chunk's name: ``<root>``, one event run again ``<root>.<position>~<n>``, or a half ``<root>.<from>-<to>``.
 
-    ``to`` is the position behind the half's last event. The events of a chunk keep the ids they got in the root,
-    whatever chunk carries them later.
+    ``to`` is the position behind the half's last event. A canary is ``<root>.canary``: no client can have such a chunk,
+    for clients do not name chunks. Events keep the ids they got in the root, whatever chunk carries them later.
     """
 
     root: UUID
@@ -145,6 +146,11 @@ class ChunkId:
         """Whether the chunk is a dead letter that was run again, and so weighs nothing in the ledger."""
         return "~" in self.suffix
 
+    @property
+    def is_canary(self) -> bool:
+        """Whether the chunk is a canary, and so weighs nothing in the ledger and leaves no verdict."""
+        return self.suffix == _CANARY
+
     def event(self, index: int) -> EventId:
         """Return the id of the event at ``index`` of this chunk."""
         return EventId(self.root, self.first + index)
@@ -157,6 +163,11 @@ class ChunkId:
         """Return the chunk that carries the events from index ``start`` of this chunk up to the one before ``end``."""
         first, end = self.first + start, self.first + end
         return ChunkId(self.root, first, f".{first}-{end}")
+
+    @classmethod
+    def canary(cls) -> "ChunkId":
+        """Return the id of a new canary."""
+        return cls(new_uuid(), suffix=_CANARY)
 
     @classmethod
     def rerun(cls, event: EventId, number: int) -> "ChunkId":

@@ -171,7 +171,7 @@ class Journal:
         return int(stamp), [entry.decode() for entry in entries]
 
     def rerun(self, chunk: NewChunk, acceptor: str) -> int:
-        """Journal a dead letter again. Returns its stamp, 0 when it waits already."""
+        """Journal a chunk that weighs nothing: a dead letter again, or a canary. Returns its stamp, 0 when it waits."""
         return int(self._run("rerun", [chunk.chunk_id, chunk.lane, chunk.upload_id, chunk.body, acceptor]))
 
     def open_upload(self, upload_id: str, received_at: int, **fields: str | int) -> int:
@@ -229,6 +229,19 @@ class Journal:
         ]
         return seconds * 1_000_000 + micros, int(accepted or 0), opened
 
+    def gone(self, chunk_ids: Sequence[str]) -> set[str]:
+        """Return those of the chunks that the journal does not hold, whatever its lists say."""
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            for chunk_id in chunk_ids:
+                pipe.exists("sentinel:entry:" + chunk_id)
+            found = pipe.execute()
+        return {chunk_id for chunk_id, there in zip(chunk_ids, found, strict=True) if not there}
+
+    def run_id(self) -> str:
+        """Return what names this run of Redis: it is another one after each restart."""
+        with translated():
+            return str(cast("dict[str, object]", self._redis.info("server"))["run_id"])
+
     def now(self) -> int:
         """Return the time on Redis' clock, in microseconds since 1970."""
         with translated():
@@ -251,6 +264,18 @@ class Journal:
         return {
             lane: max(0.0, round(now - head[0][1] / 1e6, 3)) if head else 0.0
             for lane, head in zip(Lane, heads, strict=True)
+        }
+
+    def idle(self) -> dict[Lane, float | None]:
+        """Return how many seconds ago a chunk of each lane was taken up or settled; None where that never happened."""
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hmget("sentinel:progress", [str(lane) for lane in Lane])
+            (seconds, micros), found = pipe.execute()
+        now = seconds + micros / 1e6
+        return {
+            lane: None if at is None else max(0.0, round(now - int(at) / 1e6, 3))
+            for lane, at in zip(Lane, found, strict=True)
         }
 
     def waiting_bytes(self, lane: Lane) -> int:

@@ -40,6 +40,7 @@ class TaskName(StrEnum):
     RECONCILE = "workers.reconcile"
     TIDY = "workers.tidy"
     RETENTION = "workers.retention"
+    CANARY = "workers.canary"
     PULSE = "workers.pulse"
     NOTIFY = "alerting.notify"
 

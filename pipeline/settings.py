@@ -164,6 +164,11 @@ class PipeSettings(Section):
         description="Folder in which compiled rules are kept; only its owner may write there. Where it is unset, "
         "`cache/rules` in the data folder.",
     )
+    canary_seconds: int = Field(
+        60,
+        ge=0,
+        description="Seconds between two synthetic attacks on each lane, which show that attacks are seen. 0: none.",
+    )
     retention_days: int = Field(90, ge=1, description="Days that events, findings and alerts are kept.")
     log_json: bool = Field(default=False, description="Write logs as JSON, one object a line.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Lowest log level written.")

@@ -80,4 +80,6 @@ app.conf.beat_schedule = {
     "pulse-bulk": _every(3.0, TaskName.PULSE, Queue.BULK, Queue.BULK),
     "pulse-maintenance": _every(3.0, TaskName.PULSE, Queue.MAINTENANCE, Queue.MAINTENANCE),
 }
+if _settings.canary_seconds:
+    app.conf.beat_schedule["canary"] = _every(_settings.canary_seconds, TaskName.CANARY, Queue.MAINTENANCE)
 app.conf.beat_max_loop_interval = 1.0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from detection import Scanner, Severity
+from detection import Event, Scanner, Severity, probes
 from pipeline import health
 from pipeline.journal import Journal, connect
 from pipeline.rules import Rules
@@ -18,6 +18,7 @@ from workers.settings import WorkerSettings
 from workers.split import SplitBench
 
 _PULSE_SECONDS = 1.0
+_PROBES = 8
 
 
 class Worker:
@@ -42,7 +43,9 @@ class Worker:
         """
         scanner, version = judge(self.pipe).now()
         send_from = Severity.parse(self.pipe.alert_min_severity)
-        bench = Bench(self.journal, self.engine, scanner, version, send_from, notify, self._company)
+        bench = Bench(
+            self.journal, self.engine, scanner, version, send_from, notify, self._company, judge(self.pipe).attacks
+        )
         self._company = detect.run(chunk_id, bench) is not Ending.POSTPONED
 
     def splitting(self, ring: Callable[[Sequence[str], int], None]) -> SplitBench:
@@ -86,6 +89,10 @@ class Judge:
         if self._of is not (rule_set := self.rules.rule_set):
             self._scanner, self._of = Scanner(rule_set), rule_set
         return self._scanner, self._of.version
+
+    def attacks(self) -> Sequence[Event]:
+        """Return a few attacks that the rules in force must see."""
+        return probes(self._of, most=_PROBES)
 
 
 @cache

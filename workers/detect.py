@@ -1,7 +1,7 @@
 """What does it mean? Load a chunk, scan it, record it, and hand on: the line that every event goes through."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from secrets import token_hex
@@ -18,6 +18,7 @@ from pipeline.ids import ChunkId
 from pipeline.journal import Journal, Lane, Leased, NewChunk
 from pipeline.storage import dead_letters, transaction, verdicts
 from pipeline.storage.verdicts import Claim, Found, Judged, Origin, Summary
+from workers import canary
 
 _PARTINGS = 2
 
@@ -48,6 +49,7 @@ class Bench:
     Attributes:
         notify: tells the alert worker that something waits for it.
         company: whether small chunks that wait may be judged together.
+        attacks: gives attacks on the rules in force, for canaries.
     """
 
     journal: Journal
@@ -57,6 +59,7 @@ class Bench:
     send_from: Severity
     notify: Callable[[], None]
     company: bool = True
+    attacks: Callable[[], Sequence[Event]] = tuple
 
 
 def run(chunk_id: str, bench: Bench) -> Ending:
@@ -117,17 +120,25 @@ def _one_by_one(several: Sequence[Leased], bench: Bench) -> Ending:
 
 
 def _judge(several: Sequence[Leased], bench: Bench) -> tuple[Ending, Summary]:
-    judged = []
+    judged: list[Judged] = []
+    flown: list[Judged] = []
     for leased in several:
         chunk = decode(leased.fields["body"])
-        judged.append(Judged(_origin(leased, chunk), chunk, [bench.scanner.scan(item.event) for item in chunk.events]))
+        origin, ours = _origin(leased, chunk), judged
+        if canary.is_ours(bench.engine, origin, chunk):
+            chunk, ours = canary.attack(bench.attacks()), flown
+        ours.append(Judged(origin, chunk, [bench.scanner.scan(item.event) for item in chunk.events]))
     with transaction(bench.engine) as connection:
         summary = verdicts.record(connection, judged, rule_set=bench.rule_set, send_from=bench.send_from)
-    return Ending.JUDGED, summary
+        alerts = canary.record(connection, flown, rule_set=bench.rule_set, send_from=bench.send_from)
+    return Ending.JUDGED, replace(summary, to_send=summary.to_send + alerts)
 
 
 def _give_up(leased: Leased, bench: Bench) -> tuple[Ending, Summary]:
     """Split a chunk that failed too often, so that its innocent events are judged; bury one that cannot be split."""
+    if (chunk_id := ChunkId.parse(leased.entry_id)).is_canary:
+        canary.fail(bench.engine, chunk_id)
+        return Ending.DEAD, Summary()
     attempts = leased.number("attempts")
     error = leased.text("error") or "the worker died each time, without a word"
     if attempts >= bench.journal.max_attempts + _PARTINGS:

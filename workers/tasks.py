@@ -7,11 +7,11 @@ import structlog
 from celery import Task
 from redis.exceptions import RedisError
 
-from pipeline import health
+from pipeline import health, watch
 from pipeline.errors import PipelineError, QueueUnavailable
 from pipeline.journal import Lane
 from pipeline.queue import VERSION, Queue, TaskName, ring, waiting, wake
-from workers import split, sweep, upkeep
+from workers import canary, split, sweep, upkeep
 from workers.app import app
 from workers.bench import worker
 
@@ -45,11 +45,21 @@ def sweep_task() -> None:
         structlog.get_logger().info("swept", rung=rung)
 
 
-@app.task(name=TaskName.RECONCILE)
+@app.task(name=TaskName.RECONCILE, time_limit=30)
 def reconcile_task() -> None:
-    """Compare the witness with what was settled."""
+    """Compare the witness with what was settled, and look for what operators have to know."""
     with _outage_is_not_an_error():
-        upkeep.reconcile(worker().engine, worker().journal)
+        here = worker()
+        upkeep.reconcile(here.engine, here.journal)
+        watch.run(here.redis, here.engine, here.journal, canary_seconds=here.pipe.canary_seconds)
+
+
+@app.task(name=TaskName.CANARY)
+def canary_task() -> None:
+    """Let a canary fly on each lane."""
+    with _outage_is_not_an_error():
+        for lane in Lane:
+            canary.send(lane, engine=worker().engine, journal=worker().journal, ring=_ring)
 
 
 @app.task(name=TaskName.TIDY, time_limit=120)

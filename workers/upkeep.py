@@ -5,18 +5,20 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import structlog
 from sqlalchemy import Engine
 
 from pipeline.journal import Journal
-from pipeline.storage import ledger, partitions, rejections, retention, tallies, transaction
+from pipeline.storage import ledger, partitions, rejections, retention, strays, tallies, transaction
 
 _MINUTES_KEPT = timedelta(hours=2)
 _STRAY_SECONDS = 86_400
 _TIDY_SECONDS = 20.0
+_BLOCKS = 8192
 
 
 def reconcile(engine: Engine, journal: Journal) -> None:
-    """Compare the witness with what was settled, and sum up the hours that are over.
+    """Compare the witness with what was settled, look for rows that nobody accepted, sum up the hours that are over.
 
     Raises:
         JournalUnavailable, StorageUnavailable: one of them is away; the next run goes on.
@@ -25,6 +27,10 @@ def reconcile(engine: Engine, journal: Journal) -> None:
     with transaction(engine) as connection:
         ledger.reconcile(connection, now=now)
         ledger.fold(connection)
+    with transaction(engine) as connection:
+        strays.review(connection, most_blocks=_BLOCKS)
+    if forgot := ledger.remember(engine, journal):
+        structlog.get_logger().warning("redis_forgot", counted=forgot)
 
 
 def tidy(engine: Engine) -> None:
@@ -61,7 +67,8 @@ def retain(engine: Engine, spool: Path, journal: Journal, *, days: int) -> list[
         retention.forget(connection, before=oldest)
         spooled = rejections.forget(connection, before=oldest)
     with transaction(engine) as connection:
-        ledger.prune(connection, before=oldest)
+        # What the partition of a day says is accepted must stay for as long as the partition does.
+        ledger.prune(connection, before=oldest.replace(hour=0, minute=0, second=0, microsecond=0))
     for name in spooled:
         (spool / name).unlink(missing_ok=True)
     _remove_strays(spool, journal)

@@ -5,6 +5,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from alerting.receivers._base import (
+    Announcement,
+    IncidentNotification,
     Notification,
     Receiver,
     ReceiverError,
@@ -15,6 +17,8 @@ from alerting.receivers._base import (
 from alerting.settings import AlertSettings
 
 __all__ = [
+    "Announcement",
+    "IncidentNotification",
     "Notification",
     "Receiver",
     "ReceiverError",

@@ -4,7 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from alerting.settings import AlertSettings
 
@@ -46,7 +46,7 @@ class ToldFinding:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One alert, in words; the same for every receiver and at every attempt."""
+    """One alert about an event, in words; the same for every receiver and at every attempt."""
 
     alert_id: str
     event_id: str
@@ -61,6 +61,29 @@ class Notification:
     source: str
     findings: tuple[ToldFinding, ...]
     findings_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentNotification:
+    """That something is wrong with the pipe itself, or over: in words, and the same at every attempt."""
+
+    alert_id: str
+    incident_id: str
+    created_at: datetime
+    state: Literal["begun", "over"]
+    kind: str
+    subject: str
+    severity: str
+    title: str
+    detail: str
+    cure: str
+    opened_at: datetime
+    ended_at: datetime | None
+    url: str
+    source: str
+
+
+Announcement = Notification | IncidentNotification
 
 
 class Receiver(ABC):
@@ -80,7 +103,7 @@ class Receiver(ABC):
         return 1
 
     @abstractmethod
-    def tell(self, notification: Notification) -> str:
+    def tell(self, notification: Announcement) -> str:
         """Hand over one notification, and say in a few words how it was taken.
 
         Raises:

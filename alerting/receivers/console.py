@@ -3,7 +3,7 @@
 import os
 from typing import ClassVar, Self
 
-from alerting.receivers._base import Notification, Receiver, ReceiverUnavailable
+from alerting.receivers._base import Announcement, IncidentNotification, Receiver, ReceiverUnavailable
 from alerting.settings import AlertSettings
 
 _STDOUT = 1
@@ -21,7 +21,7 @@ class ConsoleReceiver(Receiver):
         """Make the receiver; every installation has it."""
         return cls()
 
-    def tell(self, notification: Notification) -> str:
+    def tell(self, notification: Announcement) -> str:
         """Write the alert's line.
 
         Raises:
@@ -37,8 +37,13 @@ class ConsoleReceiver(Receiver):
         return "written"
 
 
-def format_line(notification: Notification) -> str:
+def format_line(notification: Announcement) -> str:
     """Return an alert as one line that is safe to print."""
+    if isinstance(notification, IncidentNotification):
+        return (
+            f"ALERT operator {notification.severity} {quote(notification.title)} kind={notification.kind} "
+            f"subject={quote(notification.subject)} {notification.url} {notification.alert_id}"
+        )
     return (
         f"ALERT {notification.severity} {quote(notification.title)} tool={quote(notification.tool)} "
         f"user={quote(notification.user)} {notification.url} {notification.alert_id}"

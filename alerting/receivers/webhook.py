@@ -14,8 +14,17 @@ import httpx2
 import structlog
 
 from alerting.dial import AddressRefused, Dialer, NameNotFound
-from alerting.receivers._base import Notification, Receiver, ReceiverError, ReceiverRejected, ReceiverUnavailable
+from alerting.receivers._base import (
+    Announcement,
+    IncidentNotification,
+    Notification,
+    Receiver,
+    ReceiverError,
+    ReceiverRejected,
+    ReceiverUnavailable,
+)
 from alerting.settings import AlertSettings
+from pipeline.times import rfc3339
 
 _PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65535
@@ -66,7 +75,7 @@ class WebhookReceiver(Receiver):
         """How many posts may be under way."""
         return self._concurrency
 
-    def tell(self, notification: Notification) -> str:
+    def tell(self, notification: Announcement) -> str:
         """Post the alert, and read a bounded part of the answer.
 
         Raises:
@@ -91,7 +100,7 @@ class WebhookReceiver(Receiver):
             return f"HTTP {status}"
         raise error_for(status, retry_after=retry_after, answer=answer)
 
-    def _post(self, target: _Target, notification: Notification) -> tuple[int, str | None, str]:
+    def _post(self, target: _Target, notification: Announcement) -> tuple[int, str | None, str]:
         headers = [
             ("Content-Type", "application/cloudevents+json"),
             ("Idempotency-Key", notification.alert_id),
@@ -109,32 +118,56 @@ class WebhookReceiver(Receiver):
             return response.status, retry_after, "" if success else _beginning(response)
 
 
-def encode(notification: Notification) -> bytes:
+def encode(notification: Announcement) -> bytes:
     """Return the CloudEvents event of an alert: byte for byte the same at every attempt."""
+    if isinstance(notification, IncidentNotification):
+        kind, subject, data = "sentinel.incident", notification.incident_id, _incident(notification)
+    else:
+        kind, subject, data = "sentinel.alert", notification.event_id, _alert(notification)
     event = {
         "specversion": "1.0",
         "id": notification.alert_id,
         "source": notification.source,
-        "type": "sentinel.alert",
-        "subject": notification.event_id,
-        "time": notification.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "type": kind,
+        "subject": subject,
+        "time": rfc3339(notification.created_at),
         "datacontenttype": "application/json",
-        "data": {
-            "event_id": notification.event_id,
-            "severity": notification.severity,
-            "rule_ids": list(notification.rule_ids),
-            "title": notification.title,
-            "url": notification.url,
-            "user": notification.user[:_LONGEST_VALUE],
-            "agent": notification.agent[:_LONGEST_VALUE],
-            "tool": notification.tool[:_LONGEST_VALUE],
-            "findings": [
-                {**asdict(finding), "excerpt": finding.excerpt[:_LONGEST_VALUE]} for finding in notification.findings
-            ],
-            "findings_total": notification.findings_total,
-        },
+        "data": data,
     }
     return json.dumps(event, separators=(",", ":")).encode("ascii")
+
+
+def _alert(notification: Notification) -> dict[str, object]:
+    return {
+        "event_id": notification.event_id,
+        "severity": notification.severity,
+        "rule_ids": list(notification.rule_ids),
+        "title": notification.title,
+        "url": notification.url,
+        "user": notification.user[:_LONGEST_VALUE],
+        "agent": notification.agent[:_LONGEST_VALUE],
+        "tool": notification.tool[:_LONGEST_VALUE],
+        "findings": [
+            {**asdict(finding), "excerpt": finding.excerpt[:_LONGEST_VALUE]} for finding in notification.findings
+        ],
+        "findings_total": notification.findings_total,
+    }
+
+
+def _incident(notification: IncidentNotification) -> dict[str, object]:
+    return {
+        "incident_id": notification.incident_id,
+        "state": notification.state,
+        "kind": notification.kind,
+        "subject": notification.subject,
+        "severity": notification.severity,
+        "title": notification.title,
+        "detail": notification.detail,
+        "cure": notification.cure,
+        "opened_at": rfc3339(notification.opened_at),
+        "ended_at": rfc3339(notification.ended_at),
+        "url": notification.url,
+    }
 
 
 def error_for(status: int, *, retry_after: str | None = None, answer: str = "") -> ReceiverError:

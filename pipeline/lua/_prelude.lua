@@ -32,6 +32,9 @@ local function take_in(id, lane, events, upload, body, at, acceptor)
   end
 end
 
+-- Something is done on a lane: whether its workers are stuck or merely behind depends on when that was.
+local function progress(lane) redis.call('HSET', 'sentinel:progress', lane, number(now())) end
+
 -- What is known of an entry outside itself; it goes even when somebody deleted the entry by hand, so that the ledger sees it.
 local function forget(id, lane)
   local known = redis.call('HGET', 'sentinel:weights', id)
@@ -56,6 +59,7 @@ local function remove(id)
   if not lane then return 0 end
   forget(id, lane)
   redis.call('DEL', entry(id))
+  progress(lane)
   return 1
 end
 

@@ -13,4 +13,5 @@ local expiry = number(at + tonumber(ARGV[3]))
 redis.call('HSET', key, 'token', ARGV[2], 'lease', expiry, 'attempts', attempts, 'begun', 1)
 redis.call('ZREM', rung(lane), id)
 redis.call('ZADD', leased(lane), expiry, id)
+progress(lane)
 return {exhausted and 'exhausted' or 'leased', redis.call('HGETALL', key)}

@@ -67,6 +67,14 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         _open.reset(token)
 
 
+@contextmanager
+def rehearsal(connection: Connection) -> Iterator[None]:
+    """Run a block for real inside a transaction, with every constraint and partition, and leave nothing of it."""
+    with connection.begin_nested() as step:
+        yield
+        step.rollback()
+
+
 def in_transaction() -> bool:
     """Say whether this thread or task is inside a ``transaction()`` block."""
     return _open.get()

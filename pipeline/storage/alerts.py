@@ -15,6 +15,7 @@ from sqlalchemy import Connection, RowMapping, case, delete, func, literal, sele
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.ids import EventId
+from pipeline.storage import canaries, incidents
 from pipeline.storage._models import alerts, findings, notifications, outbox
 
 _FINDINGS_TOLD = 20
@@ -73,6 +74,19 @@ class DueAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class DueNotice:
+    """A claimed announcement of an incident: ours to tell until the lease ends. Its alert id is the notice's."""
+
+    alert_id: UUID
+    notice: incidents.Notice
+    claim: int
+    told: Mapping[str, Told]
+
+
+Due = DueAlert | DueNotice
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """One line of the notification log. ``attempted`` is false where the receiver was not even asked."""
 
@@ -92,10 +106,11 @@ class Postponement:
     seconds: float
 
 
-def claim(connection: Connection, *, limit: int, lease_seconds: float) -> list[DueAlert]:
-    """Take up to ``limit`` due alerts, live before bulk and severe before mild, and hide them for the lease.
+def claim(connection: Connection, *, limit: int, lease_seconds: float) -> list[Due]:
+    """Take up to ``limit`` due rows and hide them for the lease: incidents, then live before bulk, severe before mild.
 
-    A row whose alert has been dropped by retention is removed: there is nothing left to tell.
+    A canary's row has come where it should, and nobody is told. A row whose alert has been dropped by retention is
+    removed: there is nothing left to tell.
     """
     due = (
         select(outbox.c.alert_id)
@@ -120,8 +135,11 @@ def claim(connection: Connection, *, limit: int, lease_seconds: float) -> list[D
         .order_by(leased.c.lane_rank, leased.c.severity.desc(), alerts.c.created_at)
     )
     claimed = rows.mappings().all()
-    delivered(connection, [row["claimed_id"] for row in claimed if row["chunk"] is None])
-    return _with_details(connection, [row for row in claimed if row["chunk"] is not None])
+    others = {row["claimed_id"]: row for row in claimed if row["chunk"] is None}
+    found = _notices(connection, others)
+    canaries.alerted(connection, others.keys())
+    delivered(connection, others.keys() - {due.alert_id for due in found})
+    return [*found, *_with_details(connection, [row for row in claimed if row["chunk"] is not None])]
 
 
 def note(connection: Connection, notes: Sequence[Note]) -> None:
@@ -184,6 +202,16 @@ def postpone(connection: Connection, postponements: Sequence[Postponement]) -> N
 def _storable(reason: str) -> str:
     # A reason that PostgreSQL refuses would keep its alert from ever being settled.
     return reason[:_REASON_LENGTH].encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
+
+
+def _notices(connection: Connection, rows: Mapping[UUID, RowMapping]) -> list[DueNotice]:
+    if not rows:
+        return []
+    told = _told(connection, list(rows.values()))
+    return [
+        DueNotice(notice.notice_id, notice, rows[notice.notice_id]["claim"], told[notice.notice_id])
+        for notice in incidents.notices(connection, rows.keys())
+    ]
 
 
 def _with_details(connection: Connection, rows: Sequence[RowMapping]) -> list[DueAlert]:

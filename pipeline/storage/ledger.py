@@ -1,16 +1,19 @@
 """The ledger: what was accepted, against what became of it; and the witness, which does not depend on Redis."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.ids import ChunkId
 from pipeline.journal import Journal, OpenChunk
+from pipeline.storage import strays
 from pipeline.storage._engine import transaction
+from pipeline.storage._operation import counted
 
 # What an acceptor acknowledged reaches the witness a second or two later; before that a cell says nothing.
 _REPORTED_AFTER_SECONDS = 5
@@ -36,22 +39,54 @@ class Ledger:
     uncertain: int
 
 
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Acknowledged events that are nowhere: how many, who acknowledged them, and in which second of Redis' clock."""
+
+    acceptor: str
+    second: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The ledger, and what the witness misses of it, in the order in which it was acknowledged."""
+
+    ledger: Ledger
+    shortfalls: Sequence[Shortfall]
+
+
 def read(engine: Engine, journal: Journal) -> Ledger:
+    """Return the count.
+
+    Raises:
+        JournalUnavailable, StorageUnavailable: one side is away.
+    """
+    return audit(engine, journal).ledger
+
+
+def audit(engine: Engine, journal: Journal) -> Audit:
     """Read the journal first, then PostgreSQL, counting only chunks stamped before the first reading.
 
     Raises:
         JournalUnavailable, StorageUnavailable: one side is away.
     """
     stamp, accepted, opened = journal.read()
+    # Before PostgreSQL is asked: what is gone from the journal by now was settled there, or is lost.
+    gone = journal.gone([chunk.chunk_id for chunk in opened])
     with transaction(engine) as connection:
         judged, duplicates, dead = _settled(connection, datetime.fromtimestamp(stamp / 1e6, UTC))
-        still_open = _still_open(connection, opened)
-        missing, uncertain = _witnessed(connection, still_open, stamp // 1_000_000)
+        still_open = _still_open(connection, opened, gone)
+        shortfalls = _shortfalls(connection, still_open, stamp // 1_000_000)
+        uncertain = connection.execute(text("SELECT coalesce(sum(uncertain), 0) FROM witness")).scalar_one()
+        accepted += _forgotten(connection)
+        stray = strays.count(connection)
     in_flight = sum(chunk.weight for chunk in still_open)
     difference = accepted - judged - duplicates - dead - in_flight
-    return Ledger(
-        accepted, judged, duplicates, dead, in_flight, max(difference, missing, 0), max(-difference, 0), uncertain
-    )
+    missing = sum(shortfall.events for shortfall in shortfalls)
+    deficit, surplus = max(difference, missing, 0), max(-difference, 0) + stray
+    counts = Ledger(accepted, judged, duplicates, dead, in_flight, deficit, surplus, int(uncertain))
+    return Audit(counts, shortfalls)
 
 
 def public(engine: Engine, journal: Journal) -> dict[str, Any]:
@@ -83,6 +118,33 @@ def reconcile(connection: Connection, *, now: int) -> None:
     connection.execute(text(f"{_CELLS} {_RECONCILE}"), before)
     connection.execute(text(f"{_CELLS} {_UNCERTAIN}"), before)
     connection.execute(text(_FORGET), {"old": now - 86_400, "since": before["since"]})
+
+
+def remember(engine: Engine, journal: Journal) -> int:
+    """Note how far Redis has counted, and make good what it forgot since the last note.
+
+    A Redis that lost the tail of its log has lost its count of events that were accepted and are judged; without this
+    they would look like verdicts that nobody asked for. What is lost altogether the witness knows.
+
+    Returns:
+        How many events Redis had forgotten to have counted.
+
+    Raises:
+        JournalUnavailable, StorageUnavailable: one side is away.
+    """
+    run_id = journal.run_id()
+    stamp, accepted, opened = journal.read()
+    with transaction(engine) as connection:
+        known = connection.execute(select(counted).with_for_update()).one_or_none()
+        forgot = 0
+        if known is not None and (known.run_id != run_id or accepted < known.accepted):
+            settled = sum(_settled(connection, datetime.fromtimestamp(stamp / 1e6, UTC)))
+            in_flight = sum(chunk.weight for chunk in _still_open(connection, opened))
+            forgot = max(0, settled + in_flight - accepted - known.forgotten)
+        news = {"run_id": run_id, "accepted": accepted, "forgotten": (known.forgotten if known else 0) + forgot}
+        note = insert(counted).values(only=1, **news)
+        connection.execute(note.on_conflict_do_update(index_elements=[counted.c.only], set_=news))
+    return forgot
 
 
 def fold(connection: Connection) -> None:
@@ -145,14 +207,14 @@ def _settled(connection: Connection, until: datetime) -> tuple[int, int, int]:
     return judged, duplicates, dead
 
 
-def _still_open(connection: Connection, opened: Sequence[OpenChunk]) -> list[OpenChunk]:
+def _still_open(connection: Connection, opened: Sequence[OpenChunk], gone: Collection[str] = ()) -> list[OpenChunk]:
     """Return the open chunks that are not settled, with what is left of those whose halves are being settled."""
     ids = {"ids": [chunk.chunk_id for chunk in opened]}
     found = connection.execute(text("SELECT chunk_id, state FROM chunks WHERE chunk_id = ANY(:ids)"), ids)
     states: dict[str, str] = {row.chunk_id: row.state for row in found}
     split = [chunk for chunk in opened if states.get(chunk.chunk_id) == "split"]
     left = [replace(chunk, weight=chunk.weight - _by_halves(connection, chunk)) for chunk in split]
-    return [chunk for chunk in opened if chunk.chunk_id not in states] + left
+    return [chunk for chunk in opened if chunk.chunk_id not in states and chunk.chunk_id not in gone] + left
 
 
 def _by_halves(connection: Connection, chunk: OpenChunk) -> int:
@@ -165,19 +227,21 @@ def _by_halves(connection: Connection, chunk: OpenChunk) -> int:
     return sum(row.events for row in found if ChunkId.parse(row.chunk_id).first in inside)
 
 
-def _witnessed(connection: Connection, opened: Iterable[OpenChunk], now: int) -> tuple[int, int]:
-    """Return how many acknowledged events are nowhere, and how many settled ones nobody reported."""
+def _forgotten(connection: Connection) -> int:
+    return connection.execute(select(counted.c.forgotten)).scalar() or 0
+
+
+def _shortfalls(connection: Connection, opened: Iterable[OpenChunk], now: int) -> list[Shortfall]:
     cells = connection.execute(
         text(
             "SELECT w.acceptor, w.second, w.events - coalesce((SELECT sum(c.events) FROM chunks c "
             "WHERE c.acceptor = w.acceptor AND c.accepted_second = w.second AND c.state = 'settled'), 0) "
-            "FROM witness w WHERE NOT w.reconciled AND w.second < :before"
+            "FROM witness w WHERE NOT w.reconciled AND w.second < :before ORDER BY w.acceptor, w.second"
         ),
         {"before": now - _REPORTED_AFTER_SECONDS},
     )
     waiting: Counter[tuple[str, int]] = Counter()
     for chunk in opened:
         waiting[chunk.acceptor, chunk.stamp // 1_000_000] += chunk.weight
-    missing = sum(max(0, int(lacking) - waiting[acceptor, second]) for acceptor, second, lacking in cells)
-    uncertain = connection.execute(text("SELECT coalesce(sum(uncertain), 0) FROM witness")).scalar_one()
-    return missing, int(uncertain)
+    lacking = [(acceptor, second, int(events) - waiting[acceptor, second]) for acceptor, second, events in cells]
+    return [Shortfall(acceptor, second, events) for acceptor, second, events in lacking if events > 0]

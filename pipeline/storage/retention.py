@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete
 
 from pipeline.storage._models import audit, client_ids, dead_letters, duplicates, notifications, uploads
+from pipeline.storage._operation import incidents
 
 
 def forget(connection: Connection, *, before: datetime) -> None:
@@ -19,5 +20,6 @@ def forget(connection: Connection, *, before: datetime) -> None:
         (audit, audit.c.at),
         (client_ids, client_ids.c.accepted_at),
         (duplicates, duplicates.c.accepted_at),
+        (incidents, incidents.c.ended_at),
     ):
         connection.execute(delete(table).where(column < before))

@@ -113,6 +113,8 @@ def record(connection: Connection, several: Sequence[Judged], *, rule_set: str, 
         rule_set: the digest of the rule set that judged.
         send_from: the least severity whose alerts are sent; milder ones are recorded only.
     """
+    if not several:
+        return Summary()
     flagged = {str(judged.origin.chunk_id): sum(1 for _ in judged.flagged()) for judged in several}
     found = claim(
         connection,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerting.deliver import Courier, Settled, back_off
-from alerting.receivers import Notification, Receiver, ReceiverRejected, ReceiverUnavailable
+from alerting.receivers import Announcement, Receiver, ReceiverRejected, ReceiverUnavailable
 from alerting.settings import AlertSettings
 from pipeline.ids import EventId, new_uuid
 from pipeline.storage.alerts import DueAlert, NotificationState, Told
@@ -30,7 +30,7 @@ class Answering(Receiver):
         """Make none: it is only made by hand."""
         return None
 
-    def tell(self, notification: Notification) -> str:  # noqa: ARG002
+    def tell(self, notification: Announcement) -> str:  # noqa: ARG002
         """Answer."""
         self.asked += 1
         return self.answer()

@@ -1,0 +1,271 @@
+"""The watch: losses and strays are found, and operators are told of each once when it begins and once when it ends."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from pipeline import watch
+from pipeline.chunk import AcceptedEvent, Chunk, encode
+from pipeline.ids import ChunkId, EventId
+from pipeline.journal import Journal, Lane, NewChunk
+from pipeline.storage import incidents, ledger, strays, transaction
+from pipeline.storage.incidents import Condition, Incident, IncidentKind
+from tests.integration.pipeline.bench import accepted, event, make_bench, one, rows
+from workers import detect
+from workers.detect import Ending
+
+Later = Callable[[float], None]
+
+
+@pytest.fixture
+def later(engine: Engine) -> Later:
+    """Give a function that lets seconds pass for what is noted about incidents."""
+
+    def pass_by(seconds: float) -> None:
+        with transaction(engine) as connection:
+            for column in ("opened_at", "seen_at"):
+                change = f"UPDATE incidents SET {column} = {column} - make_interval(secs => :seconds)"
+                connection.execute(text(change), {"seconds": seconds})
+
+    return pass_by
+
+
+def _looked(engine: Engine, redis: Redis) -> int:
+    return watch.run(redis, engine, Journal(redis), canary_seconds=60)
+
+
+def _told(engine: Engine) -> list[Incident]:
+    with transaction(engine) as connection:
+        return list(incidents.listing(connection, limit=10))
+
+
+def _reviewed(engine: Engine) -> int:
+    with transaction(engine) as connection:
+        strays.review(connection, most_blocks=1000)
+        return strays.count(connection)
+
+
+def _judged(engine: Engine, redis: Redis, count: int = 2, *, flush: int = 1) -> str:
+    bench = make_bench(redis, engine)
+    chunk_id = accepted(bench.journal, *(event() for _ in range(count)), acceptor="judged", flush=flush)
+    assert detect.run(chunk_id, bench) is Ending.JUDGED
+    return chunk_id
+
+
+def _forge(engine: Engine, **changed: str) -> None:
+    columns = [str(name) for (name,) in rows(
+        engine, "SELECT column_name FROM information_schema.columns WHERE table_name = 'events'")]  # fmt: skip
+    values = [changed.get(name, f'"{name}"') for name in columns]
+    quoted = ", ".join(f'"{name}"' for name in columns)
+    with transaction(engine) as connection:
+        connection.execute(text(f"INSERT INTO events ({quoted}) SELECT {', '.join(values)} FROM events LIMIT 1"))
+
+
+def test_a_chunk_deleted_by_hand_is_a_deficit_at_once(engine: Engine, redis_client: Redis) -> None:
+    """
+    The journal's lists still name the chunk, and no sweep has come by: the ledger looks for the chunk itself.
+    """
+    journal = Journal(redis_client)
+    chunk_id = accepted(journal, event(), event())
+    redis_client.delete(f"sentinel:entry:{chunk_id}")
+
+    found = ledger.read(engine, journal)
+
+    assert (found.deficit, found.in_flight) == (2, 0)
+
+
+def test_a_loss_is_told_once_and_its_end_once(engine: Engine, redis_client: Redis, later: Later) -> None:
+    """
+    A loss that lasts is told in words, however often it is looked at; when it is mended that is told, too.
+    """
+    journal = Journal(redis_client)
+    chunk_id = accepted(journal, event(), event(), acceptor="api-1")
+    kept = redis_client.dump(f"sentinel:entry:{chunk_id}") or b""
+    redis_client.delete(f"sentinel:entry:{chunk_id}")
+
+    announced = [_looked(engine, redis_client)]
+    later(9)
+    announced += [_looked(engine, redis_client), _looked(engine, redis_client)]
+    redis_client.restore(f"sentinel:entry:{chunk_id}", 0, kept)
+    announced += [_looked(engine, redis_client)]
+    later(13)
+    announced += [_looked(engine, redis_client), _looked(engine, redis_client)]
+
+    assert announced == [0, 1, 0, 0, 1, 0]
+    (incident,) = _told(engine)
+    assert (incident.kind, incident.events, incident.title) == (IncidentKind.DEFICIT, 2, "2 events accepted and lost")
+    assert incident.ended_at is not None
+    assert one(engine, "SELECT count(*) FROM outbox") == 2
+
+
+def test_what_passes_by_itself_is_not_told(engine: Engine, redis_client: Redis, later: Later) -> None:
+    """
+    What one look finds and the next does not tells nobody anything.
+    """
+    journal = Journal(redis_client)
+    chunk_id = accepted(journal, event())
+    kept = redis_client.dump(f"sentinel:entry:{chunk_id}") or b""
+    redis_client.delete(f"sentinel:entry:{chunk_id}")
+    _looked(engine, redis_client)
+    redis_client.restore(f"sentinel:entry:{chunk_id}", 0, kept)
+    later(20)
+
+    assert (_looked(engine, redis_client), _told(engine)) == (0, [])
+    assert one(engine, "SELECT count(*) FROM incidents") == 0
+
+
+def test_a_loss_names_its_acceptor_and_its_time(engine: Engine, redis_client: Redis, later: Later) -> None:
+    """
+    What one acceptor lost at one time is one incident, what another or the same lost at another time is another.
+    """
+    now = Journal(redis_client).now() // 1_000_000 - 3600
+    with transaction(engine) as connection:
+        ledger.witness(connection, "api-1", {now - 5000: 3, now: 1, now + 30: 2})
+        ledger.witness(connection, "api-2", {now: 4})
+    _looked(engine, redis_client)
+    later(9)
+    _looked(engine, redis_client)
+
+    found = {(incident.subject, incident.events) for incident in _told(engine)}
+    assert found == {(f"api-1 {now - 5000}", 3), (f"api-1 {now}", 3), (f"api-2 {now}", 4)}
+
+
+def test_a_verdict_row_that_nobody_accepted_is_a_surplus(engine: Engine, redis_client: Redis, later: Later) -> None:
+    """
+    A row written past the pipe is found by the next review, told with its chunk's name, and over when it is deleted.
+    """
+    _judged(engine, redis_client)
+    assert _reviewed(engine) == 0
+    forged = ChunkId.canary().root
+    _forge(engine, chunk=f"'{forged}'::uuid")
+
+    assert _reviewed(engine) == 1
+    assert ledger.read(engine, Journal(redis_client)).surplus == 1
+    _looked(engine, redis_client)
+    later(9)
+    _looked(engine, redis_client)
+    (incident,) = _told(engine)
+    assert incident.kind is IncidentKind.SURPLUS
+    assert forged.hex in incident.detail
+
+    with transaction(engine) as connection:
+        connection.execute(text("DELETE FROM events WHERE chunk = :chunk"), {"chunk": forged})
+    assert _reviewed(engine) == 0
+
+
+@pytest.mark.parametrize("changed", [{"position": "7"}, {"accepted_at": "accepted_at - interval '40 days'"}])
+def test_more_rows_than_the_chunk_has_are_a_surplus(
+    engine: Engine, redis_client: Redis, changed: dict[str, str]
+) -> None:
+    """
+    A row that hides behind the id of a chunk that was judged is found, too, on whatever day it says it was accepted.
+    """
+    _judged(engine, redis_client)
+    _forge(engine, **changed)
+
+    assert _reviewed(engine) == 1
+
+
+def test_what_the_pipe_wrote_is_no_surplus(engine: Engine, redis_client: Redis) -> None:
+    """
+    Chunks, erased events and events run again are accounted for.
+    """
+    bench = make_bench(redis_client, engine)
+    chunk_id = _judged(engine, redis_client, 3)
+    erased = EventId(ChunkId.parse(chunk_id).root, 1)
+    with transaction(engine) as connection:
+        connection.execute(text("DELETE FROM events WHERE chunk = :chunk AND position = 1"), {"chunk": erased.chunk})
+    failing = make_bench(redis_client, engine, fails_on=lambda _: True)
+    failed = accepted(failing.journal, event())
+    while detect.run(failed, failing) is not Ending.DROPPED:
+        pass
+    again = ChunkId.rerun(EventId(ChunkId.parse(failed).root, 0), 1)
+    body = encode(Chunk([AcceptedEvent(1_700_000_000_000_000, event())]))
+    bench.journal.rerun(NewChunk(str(again), Lane.REALTIME, 1, body), "api")
+    assert detect.run(str(again), bench) is Ending.JUDGED
+
+    assert _reviewed(engine) == 0
+
+
+def test_a_review_reads_what_is_new_only(engine: Engine, redis_client: Redis) -> None:
+    """
+    The next review begins where the last one ended, and a table that was emptied is begun anew.
+    """
+    for flush in range(1, 4):
+        _judged(engine, redis_client, 100, flush=flush)
+    _reviewed(engine)
+    partition, block = rows(engine, "SELECT partition, block FROM reviewed ORDER BY block DESC LIMIT 1")[0]
+    assert block > 0
+    with transaction(engine) as connection:
+        connection.execute(text(f"TRUNCATE {partition}"))
+    _judged(engine, redis_client, flush=4)
+    _forge(engine, chunk="gen_random_uuid()")
+
+    assert _reviewed(engine) == 1
+
+
+def test_a_redis_that_lost_its_tail_makes_no_surplus_of_what_was_judged(engine: Engine, redis_client: Redis) -> None:
+    """
+    Redis forgets four events that it had counted, of which two were judged: exactly the other two are missing.
+    """
+    journal = Journal(redis_client)
+    accepted(journal, event(), acceptor="old")
+    ledger.remember(engine, journal)
+    image = {name: redis_client.dump(name) or b"" for name in redis_client.keys("sentinel:*")}
+    _judged(engine, redis_client, 2)
+    lost = accepted(journal, event(), event(), acceptor="api-1", flush=2)
+    second = int(redis_client.hget(f"sentinel:entry:{lost}", "at") or 0) // 1_000_000 - 60
+    with transaction(engine) as connection:
+        ledger.witness(connection, "api-1", {second: 2})
+    ledger.remember(engine, journal)
+
+    redis_client.flushall()
+    for name, value in image.items():
+        redis_client.restore(name, 0, value)
+    assert ledger.remember(engine, journal) == 2
+
+    found = ledger.read(engine, journal)
+    assert (found.deficit, found.surplus, found.in_flight) == (2, 0, 1)
+    assert ledger.remember(engine, journal) == 0
+
+
+def test_a_silent_watch_is_noticed_by_another_process(engine: Engine, redis_client: Redis, later: Later) -> None:
+    """
+    When the worker of maintenance gives no sign, the alert worker's own look says so; its looks end nobody else's.
+    """
+    with transaction(engine) as connection:
+        incidents.observe(connection, list(IncidentKind), [Condition(IncidentKind.STUCK, "bulk", "stuck", "it is")])
+    seconds, _ = redis_client.time()
+    redis_client.hset("sentinel:pulses", "maintenance", float(seconds - 45))
+    assert watch.over_the_watch(redis_client, engine) == 0
+    later(9)
+    assert watch.over_the_watch(redis_client, engine) == 1
+    redis_client.hset("sentinel:pulses", "maintenance", float(seconds))
+    later(13)
+    assert watch.over_the_watch(redis_client, engine) == 1
+
+    found: dict[str, UUID] = dict(rows(engine, "SELECT kind, incident_id FROM incidents"))
+    assert set(found) == {"stuck", "silent"}
+
+
+def test_a_lane_is_stuck_when_nothing_is_taken_up(engine: Engine, redis_client: Redis, later: Later) -> None:
+    """
+    An old event alone says that the lane is behind; that nothing is taken up says that it is stuck.
+    """
+    journal = Journal(redis_client)
+    first, second = accepted(journal, event()), accepted(journal, event(), flush=2)
+    for chunk_id in (first, second):
+        redis_client.zincrby("sentinel:open:realtime", -60_000_000, chunk_id)
+    journal.lease(first, "token")
+    _looked(engine, redis_client)
+    assert one(engine, "SELECT count(*) FROM incidents WHERE kind = 'stuck'") == 0
+
+    redis_client.hincrby("sentinel:progress", "realtime", -30_000_000)
+    _looked(engine, redis_client)
+    later(9)
+    _looked(engine, redis_client)
+
+    assert [(each.kind, each.subject) for each in _told(engine)] == [(IncidentKind.STUCK, "realtime")]
