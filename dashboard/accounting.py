@@ -18,8 +18,10 @@ from pipeline.ids import ChunkId, EventId, InvalidId, parse_uuid
 from pipeline.journal import Journal
 from pipeline.queue import make_celery
 from pipeline.rerun import rerun
-from pipeline.storage import dead_letters, erasure, ledger, receipts, transaction, uploads
+from pipeline.storage import dead_letters, erasure, incidents, ledger, receipts, transaction, uploads
 from pipeline.storage.dead_letters import DeadLetter
+from pipeline.storage.incidents import Incident
+from pipeline.times import rfc3339
 
 
 def make_router(state: DashboardState) -> APIRouter:
@@ -66,8 +68,18 @@ def make_router(state: DashboardState) -> APIRouter:
             (state.settings.spool / name).unlink(missing_ok=True)
         return Response(status_code=204)
 
+    _add_incidents(router, state)
     _add_dead_letters(router, state, journal, celery)
     return router
+
+
+def _add_incidents(router: APIRouter, state: DashboardState) -> None:
+    @router.get("/api/incidents", summary="What is or was wrong with the pipe itself")
+    def get_incidents(limit: Annotated[int, Query(ge=1, le=200)] = 100) -> Response:
+        """Return incidents: those that last, then the latest."""
+        with transaction(state.engine) as connection:
+            found = [_incident(incident) for incident in incidents.listing(connection, limit=limit)]
+        return Response(msgspec.json.encode({"items": found}), 200, {}, "application/json")
 
 
 def _add_dead_letters(router: APIRouter, state: DashboardState, journal: Journal, celery: Celery) -> None:
@@ -108,6 +120,15 @@ def _shown(letter: DeadLetter) -> dict[str, object]:
         "event_id": letter.event_id, "accepted_at": letter.accepted_at, "dead_at": letter.dead_at,
         "queue": letter.lane, "upload_id": letter.upload_id, "attempts": letter.attempts, "reruns": letter.reruns,
         "events": letter.events, "error": letter.error, "event": event,
+    }  # fmt: skip
+
+
+def _incident(incident: Incident) -> dict[str, object]:
+    return {
+        "incident_id": incident.incident_id, "kind": incident.kind, "subject": incident.subject,
+        "severity": incident.severity.label, "title": incident.title, "detail": incident.latest,
+        "cure": incident.kind.cure, "events": incident.events, "opened_at": rfc3339(incident.opened_at),
+        "ended_at": rfc3339(incident.ended_at),
     }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """``/livez``, ``/readyz`` and ``/metrics``: for launchers, load balancers and monitoring."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,12 @@ from starlette.responses import JSONResponse, Response
 from dashboard.state import DashboardState
 from pipeline import health
 from pipeline.errors import JournalUnavailable
-from pipeline.health import RulesReport
+from pipeline.health import PipelineStatus, QueueStatus, RulesReport
+from pipeline.journal import Journal
 from pipeline.queue import Queue
+from pipeline.storage.canaries import Flight
+from pipeline.storage.incidents import IncidentKind
+from pipeline.times import rfc3339
 
 _HELP = {
     "accepted": "Events accepted.",
@@ -42,7 +47,8 @@ def make_router(state: DashboardState) -> APIRouter:
     ) -> Response:
         """Answer 200 while events can be accepted, whatever PostgreSQL does; with ``full`` when every part works."""
         wants_all, wants_list = _is_set(full), _is_set(verbose)
-        parts = _parts(state, deep=wants_all or wants_list)
+        queues = _queues(state) if wants_all or wants_list else []
+        parts = _parts(state, queues, deep=wants_all or wants_list)
         ready = all(parts.values()) if wants_all else parts["redis"]
         body: dict[str, object] = {"status": "ready" if ready else "unready"}
         if wants_all or wants_list:
@@ -50,6 +56,8 @@ def make_router(state: DashboardState) -> APIRouter:
             body["durability"] = health.durability(state.redis)
             body["rule_set"] = state.rule_set.version
             body["rules"] = [_rules_json(report) for report in _reports(state.redis)]
+            body["queues"] = [_queue_json(queue) for queue in queues]
+            body["canaries"] = [_flight_json(flight) for flight in health.canary_flights(state.engine).values()]
         headers = {} if ready else {"Retry-After": "1"}
         return JSONResponse(body, 200 if ready else 503, headers)
 
@@ -66,14 +74,43 @@ def _is_set(flag: str | None) -> bool:
     return flag is not None and flag.lower() not in {"0", "false", "no", "off"}
 
 
-def _parts(state: DashboardState, *, deep: bool) -> dict[str, bool]:
+def _parts(state: DashboardState, queues: Sequence[QueueStatus], *, deep: bool) -> dict[str, bool]:
     parts = {"redis": health.journal_accepts(state.redis)}
     if deep:
         parts["postgresql"] = health.storage_works(state.engine)
         ages = _ages(state.redis)
-        parts |= {f"worker {queue}": health.is_alive(ages.get(queue)) for queue in Queue}
+        works = {queue.name: queue.worker_alive and not queue.is_stuck for queue in queues}
+        parts |= {f"worker {queue}": works.get(queue, False) for queue in Queue}
         parts[health.BEAT] = health.is_alive(ages.get(health.BEAT))
     return parts
+
+
+def _queues(state: DashboardState) -> Sequence[QueueStatus]:
+    try:
+        return health.queue_statuses(state.redis, Journal(state.redis))
+    except JournalUnavailable:
+        return []
+
+
+def _queue_json(queue: QueueStatus) -> dict[str, object]:
+    """Return how a queue stands, for whoever restarts what is stuck."""
+    return {
+        "queue": queue.name,
+        "waiting": queue.waiting,
+        "oldest_seconds": queue.oldest_seconds,
+        "idle_seconds": None if queue.idle_seconds is None else round(queue.idle_seconds, 3),
+        "stuck": queue.is_stuck,
+    }
+
+
+def _flight_json(flight: Flight) -> dict[str, object]:
+    return {
+        "queue": flight.lane,
+        "sent_at": rfc3339(flight.sent_at),
+        "outcome": flight.outcome,
+        "judged_seconds": flight.judged_seconds,
+        "alerted_seconds": flight.alerted_seconds,
+    }
 
 
 def _ages(redis: Redis) -> dict[str, float]:
@@ -114,6 +151,10 @@ def _measured(state: DashboardState) -> CollectorRegistry:
         depth.labels(queue.name).set(queue.waiting)
         oldest.labels(queue.name).set(queue.oldest_seconds)
         alive.labels(queue.name).set(queue.worker_alive)
+    stuck = Gauge("sentinel_worker_stuck", "Whether work waits and nobody takes it up.", ["queue"], registry=registry)
+    for queue in status.queues:
+        stuck.labels(queue.name).set(queue.is_stuck)
+    _measure_watch(status, registry)
     Gauge("sentinel_postgresql_up", "Whether PostgreSQL answers.", registry=registry).set(status.storage_ok)
     share = Gauge("sentinel_redis_memory_ratio", "Used share of Redis' memory bound.", registry=registry)
     share.set(status.redis_memory_share)
@@ -121,3 +162,18 @@ def _measured(state: DashboardState) -> CollectorRegistry:
     broken.set(sum(bool(report.faults) for report in status.rules))
     Gauge("sentinel_messages_set_aside", "Undecodable messages set aside.", registry=registry).set(status.set_aside)
     return registry
+
+
+def _measure_watch(status: PipelineStatus, registry: CollectorRegistry) -> None:
+    lasting = Gauge("sentinel_incidents", "Incidents that last.", ["kind"], registry=registry)
+    for kind in IncidentKind:
+        lasting.labels(kind).set(sum(each.kind is kind and each.ended_at is None for each in status.incidents))
+    seen = Gauge("sentinel_canary_seen", "Whether the last canary was seen and told.", ["queue"], registry=registry)
+    judged = Gauge("sentinel_canary_judged_seconds", "From sent to judged.", ["queue"], registry=registry)
+    told = Gauge("sentinel_canary_alerted_seconds", "From sent to the alert worker.", ["queue"], registry=registry)
+    for flight in status.canaries.values():
+        seen.labels(flight.lane).set(flight.is_seen)
+        if flight.judged_seconds is not None:
+            judged.labels(flight.lane).set(flight.judged_seconds)
+        if flight.alerted_seconds is not None:
+            told.labels(flight.lane).set(flight.alerted_seconds)
