@@ -45,7 +45,9 @@ def make_router(state: IngestState) -> APIRouter:
         else:
             records, parsed = _understood(body, state)
         _refuse_if_useless(parsed, atomic=atomic)
-        placed = await state.acceptor.accept(_post(records, parsed, received_at))
+        ours = _post(records, parsed, received_at)
+        state.pressure.admit(ours.lane)
+        placed = await state.acceptor.accept(ours)
         return _receipt(placed, parsed)
 
     return router

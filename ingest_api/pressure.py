@@ -1,12 +1,18 @@
-"""How full Redis is, and how durable it makes a 202: read beside the requests, never inside one."""
+"""How full Redis is, and how much waits to be judged: read beside the requests, never inside one."""
 
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from redis import Redis
 from redis.exceptions import RedisError
 
+from pipeline.errors import LaneCrowded
+from pipeline.journal import Lane
+
 _EVERY_SECONDS = 0.25
+_STILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +28,35 @@ class Reading:
         return self.used / self.bound if self.bound else 0.0
 
 
-class Pressure:
-    """Watches Redis' memory, so that new events are refused well before Redis refuses everybody."""
+@dataclass(slots=True)
+class _Backlog:
+    """What posts have waiting in a lane: bytes, the oldest entry, and when that became the oldest."""
 
-    def __init__(self, redis: Redis, *, share: float) -> None:
-        """Watch ``redis``; from ``share`` of its bound on it counts as full."""
-        self._redis, self._share = redis, share
+    size: int = 0
+    oldest: tuple[bytes, ...] = ()
+    since: float = 0.0
+
+    def see(self, size: int, oldest: tuple[bytes, ...]) -> None:
+        self.size = size
+        if oldest != self.oldest:
+            self.oldest, self.since = oldest, time.monotonic()
+
+    @property
+    def is_moving(self) -> bool:
+        return time.monotonic() - self.since < _STILL_SECONDS
+
+
+class Pressure:
+    """Watches Redis, so that events are refused early: before its memory is full, and before verdicts come late.
+
+    A backlog is refused only while it is worked on. When judging stands still, because PostgreSQL is away, waiting is
+    all that can be done for an event, and as many are taken as there is memory for.
+    """
+
+    def __init__(self, redis: Redis, *, share: float, backlog: int) -> None:
+        """Watch ``redis``: ``share`` of its bound makes it full, ``backlog`` bytes of posts make a lane crowded."""
+        self._redis, self._share, self._most = redis, share, backlog
+        self._backlogs = {lane: _Backlog() for lane in Lane}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="pressure", daemon=True)
         self.reading = Reading()
@@ -47,12 +76,32 @@ class Pressure:
         """Whether new events have to be refused now."""
         return self.reading.share >= self._share
 
+    def admit(self, lane: Lane) -> None:
+        """Let a post into a lane.
+
+        Raises:
+            LaneCrowded: more waits in the lane than is judged in a few seconds.
+        """
+        backlog = self._backlogs[lane]
+        if backlog.size >= self._most and backlog.is_moving:
+            raise LaneCrowded
+
     def _watch(self) -> None:
         while True:
-            try:
-                found = self._redis.info("memory")
-                self.reading = Reading(int(found["used_memory"]), int(found.get("maxmemory", 0)))
-            except RedisError:
-                pass  # that Redis is away is the flush's to find out, and to say
+            with suppress(RedisError):  # that it is away is the flush's to find out, and to say
+                self._look()
             if self._stop.wait(_EVERY_SECONDS):
                 return
+
+    def _look(self) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.info("memory")
+            pipe.hmget("sentinel:bytes", [*Lane, "uploads"])
+            for lane in Lane:
+                pipe.zrange(f"sentinel:open:{lane}", 0, 0)
+            memory, sizes, *heads = pipe.execute()
+        self.reading = Reading(int(memory["used_memory"]), int(memory.get("maxmemory", 0)))
+        *of_lanes, uploads = (int(size or 0) for size in sizes)
+        for lane, size, head in zip(Lane, of_lanes, heads, strict=True):
+            # Uploads have a bound of their own, and posts on their lane are not to pay for them.
+            self._backlogs[lane].see(size - uploads if lane is Lane.BULK else size, tuple(head))

@@ -14,6 +14,12 @@ class IngestSettings(AddressSettings):
     max_pending_bytes: int = Field(
         64_000_000, ge=1_000_000, description="Bytes of posts that may wait for the journal before 503 is answered."
     )
+    backlog_bytes: int = Field(
+        32_000_000,
+        ge=1_000_000,
+        description="Bytes of posts that may wait in each lane to be judged before 503 is answered. While judging "
+        "stands still, only SENTINEL_MEMORY_SHARE counts.",
+    )
     accept_seconds: float = Field(
         1.6, gt=0.1, le=1.8, description="Longest wait for the journal before a post is answered with 503."
     )

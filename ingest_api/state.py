@@ -70,7 +70,7 @@ def make_state(
         ring(celery, lane, entries, stamp)
 
     acceptor = Acceptor(journal, bell, sizes, wait_seconds=settings.accept_seconds)
-    pressure = Pressure(redis, share=pipe.memory_share)
+    pressure = Pressure(redis, share=pipe.memory_share, backlog=settings.backlog_bytes)
     return IngestState(settings, pipe, redis, journal, engine, celery, acceptor, pressure, Reporter(acceptor, engine))
 
 

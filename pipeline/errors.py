@@ -23,6 +23,10 @@ class JournalBusy(PipelineError):
     """Too much waits for the journal already. Nothing was taken."""
 
 
+class LaneCrowded(PipelineError):
+    """More waits to be judged than is judged in a few seconds. Nothing was taken."""
+
+
 class QueueUnavailable(PipelineError):
     """The queue did not take the doorbell. The journal still has the chunk, and the sweep will find it."""
 

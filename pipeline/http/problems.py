@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from pipeline.errors import JournalBusy, JournalFull, JournalUnavailable, StorageUnavailable
+from pipeline.errors import JournalBusy, JournalFull, JournalUnavailable, LaneCrowded, StorageUnavailable
 from pipeline.ids import InvalidId
 
 MEDIA_TYPE = "application/problem+json"
@@ -69,6 +69,7 @@ def install(app: FastAPI, *, page: Page | None = None) -> None:
     app.add_exception_handler(InvalidId, handler(_not_found))
     app.add_exception_handler(JournalFull, handler(full))
     app.add_exception_handler(JournalBusy, handler(_busy))
+    app.add_exception_handler(LaneCrowded, handler(_crowded))
     app.add_exception_handler(JournalUnavailable, handler(_journal_away))
     app.add_exception_handler(StorageUnavailable, handler(_storage_away))
 
@@ -100,6 +101,17 @@ def _busy(_: object) -> Problem:
         "time in Retry-After.",
         headers={"Retry-After": "1"},
         reason="posts_waiting",
+    )
+
+
+def _crowded(_: object) -> Problem:
+    return Problem(
+        503,
+        "Too many events wait to be judged",
+        "Events arrive faster than they are judged. Nothing of this request was taken; send it again after the time in "
+        "Retry-After.",
+        headers={"Retry-After": "1"},
+        reason="events_waiting",
     )
 
 

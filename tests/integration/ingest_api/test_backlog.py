@@ -1,0 +1,81 @@
+"""How much may wait to be judged: a crowded lane refuses posts while it is worked on, and at no other time."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from httpx2 import Response
+from starlette.testclient import TestClient
+
+from ingest_api import pressure
+from pipeline.journal import Journal, Lane
+from tests.integration.ingest_api.events import event, eventually, post, problem, raw
+
+_BULK = 501
+
+
+def _array(door: TestClient, count: int = _BULK) -> Response:
+    return post(door, json.dumps([event(prompt="x" * 3_000)] * count).encode())
+
+
+def _refused(door: TestClient) -> Response:
+    answers = [_array(door)]
+
+    def again() -> bool:
+        answers.append(_array(door))
+        return answers[-1].status_code == 503
+
+    eventually(again)
+    return answers[-1]
+
+
+@pytest.fixture
+def door(open_door: Callable[..., TestClient]) -> TestClient:
+    """Give a door that takes as little as it can be told to."""
+    return open_door(backlog_bytes=1_000_000)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no lane be thought to stand still."""
+    monkeypatch.setattr(pressure, "_STILL_SECONDS", 1e6)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_crowded_lane_refuses_with_a_time_and_leaves_the_other_alone(door: TestClient) -> None:
+    """
+    Large arrays are told when to come again, and why; live events and small arrays are taken.
+    """
+    answer = _refused(door)
+
+    assert problem(answer, 503)["reason"] == "events_waiting"
+    assert answer.headers["retry-after"] == "1"
+    assert post(door, raw()).status_code == _array(door, 1).status_code == 202
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_lane_that_was_judged_takes_posts_again(door: TestClient, journal: Journal) -> None:
+    """
+    Once there is room nobody waits any longer.
+    """
+    _refused(door)
+
+    while journal.open_counts()[Lane.BULK]:
+        journal.settle(journal.read()[2][0].chunk_id)
+
+    eventually(lambda: _array(door).status_code == 202)
+
+
+def test_while_judging_stands_still_events_are_taken_as_long_as_there_is_memory(
+    door: TestClient, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    An outage of PostgreSQL costs no client a refusal; when judging goes on, a backlog is refused again.
+    """
+    monkeypatch.setattr(pressure, "_STILL_SECONDS", 0.0)
+    assert {_array(door).status_code for _ in range(5)} == {202}
+
+    monkeypatch.setattr(pressure, "_STILL_SECONDS", 1e6)
+    journal.settle(journal.read()[2][0].chunk_id)
+
+    assert _refused(door).status_code == 503
