@@ -48,6 +48,7 @@ def make_router(state: IngestState) -> APIRouter:
             "max_name_characters": state.pipe.max_name_characters,
             "max_upload_bytes": chosen.max_upload_bytes,
             "max_pending_bytes": chosen.max_pending_bytes,
+            "backlog_bytes": chosen.backlog_bytes,
             "earliest_timestamp": "1970-01-01T00:00:00Z",
             "latest_timestamp": "2099-12-31T23:59:59Z",
             "content_types": ["application/json"],
