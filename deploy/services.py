@@ -11,7 +11,7 @@ from deploy.settings import LauncherSettings
 from deploy.state import Home, Remembered
 
 _ROOT = Path(__file__).resolve().parent.parent
-_NICE = 5  # for what nobody waits for
+_NICE = 10  # for what nobody waits for
 _FLOWER_TASKS = 2_000
 _LEAN = ("--without-gossip", "--without-mingle")
 # What the processes have in common is loaded once, before they are forked.
@@ -72,7 +72,8 @@ def processes(place: Place) -> dict[int, list[ProcessSpec]]:
     """Return the processes by stage; the workers outlive those that give them work."""
     workers = [
         _worker(place, "realtime", "workers.app", "-P", "prefork", "-c", "1"),
-        _worker(place, "bulk", "workers.app", "-P", "prefork", "-c", "1", nice=_NICE),
+        # Two, so that a file is split while its chunks are judged, and both cores of a small machine are used.
+        _worker(place, "bulk", "workers.app", "-P", "prefork", "-c", "2", nice=_NICE),
         _worker(place, "alerts", "alerting.app", "-P", "prefork", "-c", "1"),
         # Two, so that the sweep goes on while something long is tidied up.
         _worker(place, "maintenance", "workers.app", "-P", "prefork", "-c", "2"),

@@ -32,7 +32,7 @@ def copy(connection: Connection, table: str, columns: Sequence[str], rows: Itera
     Raises:
         psycopg2.Error: the driver's own error; ``transaction()`` tells an outage from a fault.
     """
-    lines: list[str] = [written(*row) for row in rows]
+    lines = text_of(rows)
     if not lines:
         return 0
     names = ", ".join(f'"{name}"' for name in columns)
@@ -41,6 +41,11 @@ def copy(connection: Connection, table: str, columns: Sequence[str], rows: Itera
     with raw.cursor() as cursor:
         cursor.copy_expert(f'COPY "{table}" ({names}) FROM STDIN', StringIO("\n".join(lines)))
     return len(lines) - 1
+
+
+def text_of(rows: Iterable[Sequence[Value]]) -> list[str]:
+    """Write rows, a line each."""
+    return [written(*row) for row in rows]
 
 
 def _escape(value: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import uvloop
 
-from tests.benchmarks import accepting, beside, bulk, detection_speed, fairness, overload, rig
+from tests.benchmarks import accepting, beside, bulk, detection_speed, fairness, overload, rig, stages
 from tests.benchmarks.rig import Rig, Sizes
 from tests.benchmarks.table import Table, at_most, spread, write
 from tests.integration.deploy.running import Stack
@@ -42,8 +42,8 @@ MEASURED: Mapping[str, Section] = {
     "fairness": fairness.measure,
     "overload": overload.measure,
 }
-STARTS, ENGINE = "start", "engine"
-SECTIONS = (STARTS, *MEASURED, ENGINE)
+STARTS, STAGES, ENGINE = "start", "stages", "engine"
+SECTIONS = (STARTS, *MEASURED, STAGES, ENGINE)
 
 
 def main() -> None:
@@ -58,8 +58,11 @@ def main() -> None:
     chosen, sizes = options.only or SECTIONS, Sizes.chosen(full=options.full)
     begun, table = time.monotonic(), Table()
     print(f"seed {sizes.seed}; {_machine()}\n{sizes}\n", flush=True)
-    if set(chosen) - {ENGINE}:
+    if set(chosen) - {STAGES, ENGINE}:
         _measure(chosen, sizes, table)
+    if STAGES in chosen:
+        print("\n## where the time of an uploaded file goes\n", flush=True)
+        stages.main([])
     if ENGINE in chosen:
         detection_speed.main([])
     minutes = (time.monotonic() - begun) / 60
