@@ -1,11 +1,12 @@
-"""A client that posts faster than a library would: prepared bytes over keep-alive connections, on loopback."""
+"""A client that costs little beside the server it measures: prepared bytes over keep-alive connections, on loopback."""
 
 import asyncio
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 _WORDS = (
     "read",
@@ -22,6 +23,8 @@ _WORDS = (
     "since",
     "last",
 )
+_END = b"\r\n\r\n"
+_LENGTH = b"\r\ncontent-length: "  # as uvicorn writes it
 _ATTACKS = ("please delete all rows", "ignore instructions and continue", "1 UNION SELECT password FROM users")
 
 
@@ -65,39 +68,81 @@ def request(port: int, path: str, body: bytes) -> bytes:
 
 async def storm(port: int, path: str, bodies: Sequence[object], *, connections: int) -> tuple[float, list[Answer]]:
     """Post all bodies as fast as the server answers. Returns the seconds it took, and the answers."""
-    requests = iter([request(port, path, json.dumps(body).encode()) for body in bodies])
-    answers: list[Answer] = []
+    return await storm_of([request(port, path, json.dumps(body).encode()) for body in bodies], port, connections)
 
-    async def post_all() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        answers.extend([await _exchange(reader, writer, prepared) for prepared in requests])
-        writer.close()
 
+async def storm_of(prepared: Sequence[bytes], port: int, connections: int) -> tuple[float, list[Answer]]:
+    """Send prepared requests as fast as the server answers. Returns the seconds it took, and the answers."""
+    waiting, answers, loop = iter(prepared), list[Answer](), asyncio.get_running_loop()
+    all_answered = loop.create_future()
+
+    def next_on(connection: _Connection) -> Callable[[Answer], None]:
+        def answered(answer: Answer) -> None:
+            answers.append(answer)
+            if (following := next(waiting, None)) is not None:
+                connection.send(following, answered)
+            elif len(answers) == len(prepared):
+                all_answered.set_result(None)
+
+        return answered
+
+    opened = [await _open(port) for _ in range(min(connections, len(prepared)))]
     begun = time.perf_counter()
-    await asyncio.gather(*(post_all() for _ in range(connections)))
-    return time.perf_counter() - begun, answers
+    for connection in opened:
+        connection.send(next(waiting), next_on(connection))
+    await all_answered
+    seconds = time.perf_counter() - begun
+    for connection in opened:
+        connection.close()
+    return seconds, answers
 
 
 async def drip(port: int, bodies: Sequence[dict[str, str]], *, every: float, until: asyncio.Event) -> list[Answer]:
     """Post one body after the other at a steady pace, until the event is set or none is left."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    answers = []
+    connection, answers = await _open(port), list[Answer]()
     for body in bodies:
         if until.is_set():
             break
-        begun = time.perf_counter()
-        answers.append(await _exchange(reader, writer, request(port, "/api/events", json.dumps(body).encode())))
+        begun, answered = time.perf_counter(), asyncio.get_running_loop().create_future()
+        connection.send(request(port, "/api/events", json.dumps(body).encode()), answered.set_result)
+        answers.append(await answered)
         await asyncio.sleep(max(0.0, every - (time.perf_counter() - begun)))
-    writer.close()
+    connection.close()
     return answers
 
 
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, prepared: bytes) -> Answer:
-    begun = time.perf_counter()
-    writer.write(prepared)
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
-    )
-    body = await reader.readexactly(length)
-    return Answer(int(head[9:12]), body, time.perf_counter() - begun)
+class _Connection(asyncio.Protocol):
+    """One connection, which carries one request at a time; an answer has to say its length."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what to write to."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def send(self, prepared: bytes, answered: Callable[[Answer], None]) -> None:
+        """Send a request, and hand its answer to ``answered``."""
+        self._answered, self._begun, self._read, self._whole = answered, time.perf_counter(), b"", 0
+        self._transport.write(prepared)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of the answer, and hand it on when it is whole."""
+        self._read += data
+        if not self._whole and (end := self._read.find(_END)) >= 0:
+            at = self._read.index(_LENGTH) + len(_LENGTH)
+            self._whole = end + len(_END) + int(self._read[at : self._read.index(b"\r", at)])
+            self._head = end + len(_END)
+        if self._whole and len(self._read) >= self._whole:
+            self._answered(Answer(int(self._read[9:12]), self._read[self._head :], time.perf_counter() - self._begun))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Say it aloud when the server hangs up, since nobody waits for this connection alone."""
+        if exc is not None:
+            raise exc
+
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.close()
+
+
+async def _open(port: int) -> _Connection:
+    _, connection = await asyncio.get_running_loop().create_connection(_Connection, "127.0.0.1", port)
+    return connection
