@@ -58,7 +58,7 @@ class Server:
     def stop(self) -> None:
         """End the server in order."""
         if self.running is not None:
-            process.stop(self.running, self.spec.stop_signal, patience=10)
+            process.stop(self.running, self.spec.stop_signal, patience=_PATIENCE)
             self.running = None
 
     def restart(self) -> None:
