@@ -1,11 +1,11 @@
 """The dashboard: its routes for whoever composes them, and an application of its own."""
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 
 from dashboard import accounting, api, assets, health, operation, reference, views
 from dashboard.errors import error_page
 from dashboard.state import DashboardState
-from pipeline.http import Guard, SecurityHeaders, install
+from pipeline.http import Edge, Guard
 
 
 def make_router(state: DashboardState) -> APIRouter:
@@ -19,14 +19,6 @@ def make_router(state: DashboardState) -> APIRouter:
 
 def create_app(state: DashboardState, guard: Guard) -> FastAPI:
     """Make an application of the dashboard alone; the guard says who may speak to it."""
-    app = FastAPI(
-        title="MCP Sentinel dashboard",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        dependencies=[Depends(guard)],
-    )
-    app.add_middleware(SecurityHeaders)
-    install(app, page=error_page)
+    app = Edge(guard, page=error_page, title="MCP Sentinel dashboard")
     app.include_router(make_router(state))
     return app

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from starlette.responses import JSONResponse
 
 from dashboard import app as dashboard
@@ -13,7 +13,7 @@ from deploy.settings import LauncherSettings
 from ingest_api import app as ingest
 from ingest_api.settings import IngestSettings
 from pipeline import health
-from pipeline.http import KeyRing, SecurityHeaders, install
+from pipeline.http import Edge, KeyRing
 from pipeline.journal import connect
 from pipeline.rules import Rules
 from pipeline.settings import PipeSettings
@@ -37,24 +37,20 @@ def create_app() -> FastAPI:
         rules.follow(health.rules_teller(reading.redis, "api"))
         yield
         rules.stop()
-        door.stop()
+        await door.stop()
         ring.stop()
 
-    app = FastAPI(
+    app = Edge(
+        ingest.make_guard(door, ring),
+        page=error_page,
         title="MCP Sentinel",
         version="0.1.0",
         description="Send events, follow what became of them, and read verdicts.",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(ingest.make_guard(door, ring))],
     )
-    app.include_router(ingest.make_router(door))
+    ingest.add_routes(app, door)
     app.include_router(dashboard.make_router(reading))
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
-    app.add_middleware(SecurityHeaders)
-    install(app, page=error_page)
     return app
 
 

@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 
 from ingest_api import batches, events, rejections, uploads
 from ingest_api.settings import IngestSettings
 from ingest_api.state import IngestState, make_state
-from pipeline.http import Guard, KeyRing, SecurityHeaders, install
+from pipeline.http import Edge, Guard, KeyRing
+from pipeline.intake import Intake
 from pipeline.journal import connect
-from pipeline.queue import make_celery
+from pipeline.queue import doorbell, make_celery
 from pipeline.settings import PipeSettings
 from pipeline.storage import make_engine
 from pipeline.telemetry import configure
@@ -20,19 +21,22 @@ from pipeline.telemetry import configure
 _REDIS_PATIENCE = 0.75
 
 
-def make_router(state: IngestState) -> APIRouter:
-    """Return every route of the door."""
+def add_routes(app: Edge, state: IngestState) -> None:
+    """Add every route of the door to an app."""
     router = APIRouter()
     for module in (events, uploads, batches, rejections):
         router.include_router(module.make_router(state))
-    return router
+    app.include_router(router)
+    app.express("POST", events.PATH, events.make_handler(state))
 
 
 def open_state(settings: IngestSettings, pipe: PipeSettings) -> IngestState:
     """Make the door's parts from settings; nothing is connected until it is used."""
     redis = connect(pipe.redis_url.get_secret_value(), timeout=_REDIS_PATIENCE)
     engine = make_engine(pipe.database_url.get_secret_value(), pool_size=4, application="sentinel-ingest")
-    return make_state(settings, pipe, redis=redis, engine=engine, celery=make_celery(pipe, "ingest_api"))
+    celery = make_celery(pipe, "ingest_api")
+    intake = Intake(pipe.redis_url.get_secret_value(), doorbell(celery), timeout=_REDIS_PATIENCE)
+    return make_state(settings, pipe, redis=redis, intake=intake, engine=engine, celery=celery)
 
 
 def make_guard(state: IngestState, ring: KeyRing) -> Guard:
@@ -59,17 +63,8 @@ def create_app() -> FastAPI:
         state.start()
         yield
         ring.stop()
-        state.stop()
+        await state.stop()
 
-    app = FastAPI(
-        title="MCP Sentinel",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        lifespan=lifespan,
-        dependencies=[Depends(make_guard(state, ring))],
-    )
-    app.include_router(make_router(state))
-    app.add_middleware(SecurityHeaders)
-    install(app)
+    app = Edge(make_guard(state, ring), title="MCP Sentinel", lifespan=lifespan)
+    add_routes(app, state)
     return app

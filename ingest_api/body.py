@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from email.message import Message
+from functools import lru_cache
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -19,14 +20,19 @@ def require_json(request: Request) -> None:
     Raises:
         Problem: 415, with what to send instead.
     """
+    _refuse_media(request.headers.get("content-type", ""))
+    refuse_coding(request)
+
+
+@lru_cache(maxsize=64)
+def _refuse_media(text: str) -> None:
     given = Message()
-    given["content-type"] = request.headers.get("content-type", "")
+    given["content-type"] = text
     charset = given.get_content_charset("utf-8")
-    if not request.headers.get("content-type") or given.get_content_type() != "application/json":
+    if not text or given.get_content_type() != "application/json":
         raise Problem(415, "Unsupported media type", "Send events as 'Content-Type: application/json'.")
     if charset not in {"utf-8", "us-ascii"}:
         raise Problem(415, "Unsupported media type", f"JSON travels as UTF-8, not as {charset}.")
-    refuse_coding(request)
 
 
 def refuse_coding(request: Request) -> None:

@@ -2,58 +2,96 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query, Request
+from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from ingest_api import body as bodies
-from ingest_api.accept import Placed, Post
+from ingest_api.packing import Placed, Post
 from ingest_api.parse import EmptyBody, Parsed, Refused, TooDeep, WrongShape, parse, split
 from ingest_api.schema import EVENTS_OPENAPI
 from ingest_api.state import IngestState
-from pipeline.chunk import AcceptedEvent, RejectedRecord
-from pipeline.http import Problem
+from pipeline.chunk import AcceptedEvent, RejectedRecord, encode_event
+from pipeline.http import Answer, Problem
 from pipeline.http.problems import full
 from pipeline.journal import Lane
 from pipeline.records import NotJson
 
+PATH = "/api/events"
 _FIRST_ERRORS = 100
 _LIVE_EVENTS = 500
 _LARGE_BODY = 50_000
 _LIMITS = {"too_large": "max_record_bytes", "too_deep": "max_depth", "too_long": "max_name_characters"}
+_flag = TypeAdapter(bool)
 
 
 def make_router(state: IngestState) -> APIRouter:
-    """Return the route that takes events."""
+    """Return the route that takes events, as FastAPI documents it; requests are served by the handler itself."""
     router = APIRouter(tags=["Events"])
+    handle = make_handler(state)
 
-    @router.post("/api/events", status_code=202, openapi_extra=EVENTS_OPENAPI, summary="Send events")
+    @router.post(PATH, status_code=202, openapi_extra=EVENTS_OPENAPI, summary="Send events")
     async def post_events(
         request: Request,
         atomic: Annotated[bool, Query(description="Take all of the events or none.")] = False,  # noqa: FBT002
     ) -> Response:
         """Take one event object, or an array of them; the answer comes when they are on disk."""
-        bodies.require_json(request)
-        if state.pressure.is_high:
-            raise full()
-        body = await bodies.read(request, most=state.settings.max_body_bytes, limit="max_body_bytes")
-        received_at = time.time_ns() // 1000
-        if len(body) > _LARGE_BODY:
-            records, parsed = await asyncio.to_thread(_understood, body, state)
-        else:
-            records, parsed = _understood(body, state)
-        _refuse_if_useless(parsed, atomic=atomic)
-        ours = _post(records, parsed, received_at)
-        state.pressure.admit(ours.lane)
-        placed = await state.acceptor.accept(ours)
-        return _receipt(placed, parsed)
+        del atomic  # the handler reads it itself
+        return await handle(request)
 
     return router
 
 
-def _understood(body: bytes, state: IngestState) -> tuple[list[bytes], Parsed]:
+def make_handler(state: IngestState) -> Callable[[Request], Awaitable[Response]]:
+    """Return what serves ``POST /api/events``: read the body, understand it, make it ours, write the receipt."""
+
+    async def handle(request: Request) -> Response:
+        atomic = _is_atomic(request)
+        bodies.require_json(request)
+        if state.pressure.is_high:
+            raise full()
+        body = await bodies.read(request, most=state.settings.max_body_bytes, limit="max_body_bytes")
+        parsed, post = await _understand(body, state, atomic=atomic)
+        state.pressure.admit(post.lane)
+        return _receipt(await state.acceptor.accept(post), parsed)
+
+    return handle
+
+
+def _is_atomic(request: Request) -> bool:
+    if not request.scope["query_string"]:
+        return False
+    text = request.query_params.get("atomic", "false")
+    try:
+        return _flag.validate_strings(text)
+    except ValidationError:
+        errors = [
+            {
+                "pointer": "/query/atomic",
+                "code": "bool_parsing",
+                "detail": f"atomic is true or false, not {text[:40]!r}",
+            }
+        ]
+        raise Problem(422, "Unusable parameters", str(errors[0]["detail"]), errors=errors) from None
+
+
+async def _understand(body: bytes, state: IngestState, *, atomic: bool) -> tuple[Parsed, Post]:
+    received_at = time.time_ns() // 1000
+
+    def understood() -> tuple[Parsed, Post]:
+        parsed = _parsed(body, state)
+        _refuse_if_useless(parsed, atomic=atomic)
+        return parsed, _post(parsed, received_at)
+
+    # Other requests go on while a large one is read.
+    return await asyncio.to_thread(understood) if len(body) > _LARGE_BODY else understood()
+
+
+def _parsed(body: bytes, state: IngestState) -> Parsed:
     try:
         records = split(body)
     except EmptyBody:
@@ -79,7 +117,7 @@ def _understood(body: bytes, state: IngestState) -> tuple[list[bytes], Parsed]:
             "it as a file to /api/uploads.",
             limit="max_events", maximum=most,
         )  # fmt: skip
-    return records, parse(records, state.pipe.record_limits)
+    return parse(records, state.pipe.record_limits)
 
 
 def _refuse_if_useless(parsed: Parsed, *, atomic: bool) -> None:
@@ -94,36 +132,35 @@ def _refuse_if_useless(parsed: Parsed, *, atomic: bool) -> None:
         raise Problem(422, "Not accepted", f"{what}: {errors[0]['detail']}.", errors=errors)
 
 
-def _post(records: list[bytes], parsed: Parsed, received_at: int) -> Post:
-    events = [AcceptedEvent(received_at, event) for event in parsed.events if event is not None]
-    sizes = [len(raw) for raw, event in zip(records, parsed.events, strict=True) if event is not None]
-
+def _post(parsed: Parsed, received_at: int) -> Post:
     def refuse(batch_id: str) -> list[RejectedRecord]:
         return [
             RejectedRecord(batch_id, found.index, found.pointer, found.code, found.detail, None, found.record)
             for found in parsed.refused
         ]
 
-    lane = Lane.REALTIME if len(records) <= _LIVE_EVENTS else Lane.BULK
-    return Post(lane, events, sizes, refuse, len(parsed.refused), sum(len(found.record) for found in parsed.refused))
+    lane = Lane.REALTIME if len(parsed.events) <= _LIVE_EVENTS else Lane.BULK
+    events = [encode_event(AcceptedEvent(received_at, event)) for event in parsed.events if event is not None]
+    return Post(lane, events, refuse, len(parsed.refused), sum(len(found.record) for found in parsed.refused))
 
 
 def _receipt(placed: Placed, parsed: Parsed) -> Response:
-    status_url = f"/api/batches/{placed.batch_id}"
-    ids = iter(placed.event_ids)
-    body = {
-        "batch_id": str(placed.batch_id),
-        "accepted": len(placed.event_ids),
+    batch_id = str(placed.batch_id)
+    status_url = f"/api/batches/{batch_id}"
+    ids = placed.event_ids()
+    receipt = {
+        "batch_id": batch_id,
+        "accepted": placed.batch_id.count,
         "rejected": len(parsed.refused),
         "status_url": status_url,
-        "event_ids": [None if event is None else str(next(ids)) for event in parsed.events],
+        "event_ids": [None if event is None else next(ids) for event in parsed.events],
         "errors": _errors(parsed.refused),
     }
-    headers = {"Location": status_url}
+    headers = [(b"location", status_url.encode())]
     if parsed.refused:
-        headers["Sentinel-Rejected"] = str(len(parsed.refused))
-        body["rejections_url"] = f"{status_url}/rejections"
-    return Response(msgspec.json.encode(body), 202, headers, "application/json")
+        headers.append((b"sentinel-rejected", b"%d" % len(parsed.refused)))
+        receipt["rejections_url"] = f"{status_url}/rejections"
+    return Answer(202, msgspec.json.encode(receipt), headers)
 
 
 def _errors(refused: list[Refused]) -> list[dict[str, object]]:

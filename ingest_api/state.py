@@ -1,7 +1,6 @@
 """What the routes of the door stand on, made once per process."""
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +9,14 @@ from celery import Celery
 from redis import Redis
 from sqlalchemy import Engine
 
-from ingest_api.accept import Acceptor, Sizes
+from ingest_api.accept import Acceptor
+from ingest_api.packing import Sizes
 from ingest_api.pressure import Pressure
 from ingest_api.settings import IngestSettings
 from pipeline.errors import StorageUnavailable
 from pipeline.health import durability
-from pipeline.journal import Journal, Lane
-from pipeline.queue import ring
+from pipeline.intake import Intake
+from pipeline.journal import Journal
 from pipeline.settings import PipeSettings
 from pipeline.storage import ledger, transaction
 
@@ -44,15 +44,15 @@ class IngestState:
         return self.pipe.spool
 
     def start(self) -> None:
-        """Start the threads, and say in the log how durable a 202 is here."""
+        """Start what runs beside the requests, on the running loop; say in the log how durable a 202 is here."""
         structlog.get_logger().info("durability", says=durability(self.redis))
         self.pressure.start()
         self.acceptor.start()
         self.reporter.start()
 
-    def stop(self) -> None:
-        """Stop them; what was accepted is reported first. The connections are closed."""
-        self.acceptor.stop()
+    async def stop(self) -> None:
+        """Stop it; what was accepted is reported first. The connections are closed."""
+        await self.acceptor.stop()
         self.pressure.stop()
         self.reporter.stop()
         self.engine.dispose()
@@ -60,16 +60,12 @@ class IngestState:
 
 
 def make_state(
-    settings: IngestSettings, pipe: PipeSettings, *, redis: Redis, engine: Engine, celery: Celery
+    settings: IngestSettings, pipe: PipeSettings, *, redis: Redis, intake: Intake, engine: Engine, celery: Celery
 ) -> IngestState:
-    """Put the door together. ``redis`` has to give up within the door's own patience."""
+    """Put the door together. ``redis`` and ``intake`` have to give up within the door's own patience."""
     journal = Journal(redis, lease_seconds=pipe.lease_seconds, max_attempts=pipe.max_attempts)
     sizes = Sizes(pipe.chunk_events, pipe.chunk_bytes, settings.max_pending_bytes)
-
-    def bell(lane: Lane, entries: Sequence[str], stamp: int) -> None:
-        ring(celery, lane, entries, stamp)
-
-    acceptor = Acceptor(journal, bell, sizes, wait_seconds=settings.accept_seconds)
+    acceptor = Acceptor(intake, sizes, wait_seconds=settings.accept_seconds)
     pressure = Pressure(redis, share=pipe.memory_share, backlog=settings.backlog_bytes)
     return IngestState(settings, pipe, redis, journal, engine, celery, acceptor, pressure, Reporter(acceptor, engine))
 

@@ -1,5 +1,7 @@
 """The chunk: what travels from accept to detect, and how it is written in the journal."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from detection import Event
@@ -49,6 +51,11 @@ def encode(chunk: Chunk) -> bytes:
     return _encoder.encode((VERSION, chunk))
 
 
+def join(events: Sequence[bytes], rejections: Sequence[RejectedRecord]) -> bytes:
+    """Write a chunk of events that ``encode_event`` has written already: the bytes that ``encode`` would give."""
+    return _encoder.encode((VERSION, ([msgspec.Raw(event) for event in events], rejections, None)))
+
+
 def decode(body: bytes) -> Chunk:
     """Read a chunk from the journal.
 
@@ -66,7 +73,7 @@ def decode(body: bytes) -> Chunk:
 
 
 def encode_event(event: AcceptedEvent) -> bytes:
-    """Write one event as a dead letter keeps it."""
+    """Write one event, as a chunk holds it and a dead letter keeps it."""
     return _encoder.encode(event)
 
 

@@ -94,20 +94,9 @@ class Journal:
         self.max_attempts = max_attempts
         self._scripts = {name: redis.register_script(source) for name, source in sources(_UNDER_MEMORY_PRESSURE)}
 
-    def accept(self, acceptor: str, flush: int, chunks: Sequence[NewChunk]) -> int:
-        """Journal chunks, all or none; sending the same flush again changes nothing.
-
-        Returns:
-            The stamp of the flush; 0 when a later flush of this acceptor overtook it and it was dropped.
-
-        Raises:
-            JournalFull: Redis refused for want of memory; nothing was journaled.
-            JournalUnavailable: the outcome is unknown.
-        """
-        arguments: list[str | int | bytes] = [acceptor, flush]
-        for chunk in chunks:
-            arguments += [chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body]
-        return int(self._run("accept", arguments))
+    def accept(self, acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str = "") -> int:
+        """Do as ``pipeline.intake.Intake.accept`` does from an event loop: the same step, the same answer and errors."""
+        return int(self._run("accept", accept_arguments(acceptor, flush, chunks, bell)))
 
     def lease(self, entry_id: str, token: str) -> Leased | None:
         """Take an entry for a while. Returns None when it is gone, or somebody else works on it."""
@@ -296,6 +285,14 @@ class Journal:
     def _run(self, name: str, arguments: Sequence[str | int | bytes]) -> Any:  # noqa: ANN401 - what the script returns
         with translated():
             return self._scripts[name](args=arguments)
+
+
+def accept_arguments(acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str) -> list[str | int | bytes]:
+    """Return what the script ``accept`` is given, by whoever runs it."""
+    arguments: list[str | int | bytes] = [acceptor, flush, bell]
+    for chunk in chunks:
+        arguments += [chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body]
+    return arguments
 
 
 def _leased(entry_id: str, token: str, found: Sequence[bytes], *, exhausted: bool = False) -> Leased:

@@ -116,6 +116,30 @@ def ring(app: Celery, lane: Lane, entries: Iterable[str], stamp: int) -> None:
         raise QueueUnavailable(str(error)) from error
 
 
+def doorbell(app: Celery) -> str:
+    """Return the message that rings for a chunk, as Celery would write it, for the script ``accept`` to send.
+
+    The script fills in ``@chunk@``, ``@lane@`` and ``@stamp@``, none of which needs escaping. A message of this kind
+    costs a process that takes thousands of posts a second nothing; what Celery writes itself takes a millisecond.
+    """
+    made = app.amqp.as_task_v2("@chunk@", TaskName.DETECT, args=["@chunk@", "@stamp@", VERSION], ignore_result=None)
+    message = {
+        "body": json.dumps(made.body).replace('"@stamp@"', "@stamp@"),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {**made.headers, "ring": "@stamp@", "chunk": "@chunk@"},
+        "properties": {
+            **made.properties,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": "@lane@"},
+            "priority": 0,
+            "body_encoding": "utf-8",
+            "delivery_tag": "@chunk@",
+        },
+    }
+    return json.dumps(message).replace('"@stamp@"', "@stamp@")
+
+
 def wake(app: Celery, name: TaskName, queue: Queue) -> None:
     """Send a task without arguments: a hint that there is something to do.
 

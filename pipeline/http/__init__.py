@@ -1,7 +1,8 @@
-"""What every HTTP edge shares: problems, the guard, and security headers."""
+"""What every HTTP edge shares: its app, the guard, problems and security headers."""
 
+from pipeline.http.answers import Answer
+from pipeline.http.edge import Edge
 from pipeline.http.guard import Guard, KeyRing
-from pipeline.http.headers import SecurityHeaders
-from pipeline.http.problems import Problem, install, problem_response
+from pipeline.http.problems import Problem
 
-__all__ = ["Guard", "KeyRing", "Problem", "SecurityHeaders", "install", "problem_response"]
+__all__ = ["Answer", "Edge", "Guard", "KeyRing", "Problem"]

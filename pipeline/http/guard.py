@@ -115,16 +115,21 @@ class Guard:
         self._trust_network = trust_network
 
     async def __call__(self, request: HTTPConnection) -> str:
-        """Let the request pass, and return who speaks.
+        """Do as ``admit``, for FastAPI's dependencies."""
+        return self.admit(request)
+
+    def admit(self, request: HTTPConnection) -> str:
+        """Let the request pass, and return who speaks; its scope says so too, as ``speaker``.
 
         Raises:
-            Problem: 401 or 403, with what to do.
+            Problem: 401 or 403, with what to do; 503 where that is not known yet.
         """
-        request.scope["speaker"] = speaker = self._admit(request)
+        request.scope["speaker"] = speaker = self._speaker(request)
         return speaker
 
-    def _admit(self, request: HTTPConnection) -> str:
-        if request.url.path in _OPEN_PATHS or request.url.path.startswith("/static/"):
+    def _speaker(self, request: HTTPConnection) -> str:
+        path: str = request.scope["path"]
+        if path in _OPEN_PATHS or path.startswith("/static/"):
             return "anyone"
         self._same_origin(request)
         active = self._ring.current()
@@ -189,7 +194,7 @@ def _presented(request: HTTPConnection) -> str | None:
 
 def _scopes(request: HTTPConnection) -> tuple[str, ...]:
     """Return the scopes of which one is needed; whoever may send may also follow what became of it."""
-    method, path = request.scope.get("method"), request.url.path
+    method, path = request.scope.get("method"), request.scope["path"]
     if method in _UNSAFE:
         return ("ingest",) if path in _DOORS else ("admin",)
     return ("read", "ingest") if path.startswith(_FOLLOWED) else ("read",)

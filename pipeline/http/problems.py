@@ -1,11 +1,11 @@
 """Errors as RFC 9457 ``application/problem+json``: what, where, how to cure it, and the request's id."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -42,36 +42,20 @@ def problem_response(request: Request, problem: Problem) -> Response:
     return Response(msgspec.json.encode(body), problem.status, problem.headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI, *, page: Page | None = None) -> None:
-    """Answer every error of an app as a problem.
+def answer(request: Request, problem: Problem, page: Page | None = None) -> Response:
+    """Write a problem as a page where a person's browser wants one and there is one, else as JSON."""
+    # A link to JSON shows JSON, whoever follows it; a form that a person posted leads to a page either way.
+    is_page = not request.url.path.startswith("/api/") or request.method == "POST"
+    return (
+        page(request, problem)
+        if page is not None and is_page and prefers_page(request)
+        else problem_response(request, problem)
+    )
 
-    Args:
-        app: the app.
-        page: how to show a problem to a person's browser; JSON is used where it is None.
-    """
 
-    def answer(request: Request, problem: Problem) -> Response:
-        # A link to JSON shows JSON, whoever follows it; a form that a person posted leads to a page either way.
-        is_page = not request.url.path.startswith("/api/") or request.method == "POST"
-        if page is not None and is_page and prefers_page(request):
-            return page(request, problem)
-        return problem_response(request, problem)
-
-    def handler(translate: Callable[[Any], Problem]) -> Callable[[Request, Any], Awaitable[Response]]:
-        async def handle(request: Request, error: Any) -> Response:  # noqa: ANN401 - any exception
-            return answer(request, translate(error))
-
-        return handle
-
-    app.add_exception_handler(Problem, handler(lambda problem: problem))
-    app.add_exception_handler(HTTPException, handler(_from_http))
-    app.add_exception_handler(RequestValidationError, handler(_from_validation))
-    app.add_exception_handler(InvalidId, handler(_not_found))
-    app.add_exception_handler(JournalFull, handler(full))
-    app.add_exception_handler(JournalBusy, handler(_busy))
-    app.add_exception_handler(LaneCrowded, handler(_crowded))
-    app.add_exception_handler(JournalUnavailable, handler(_journal_away))
-    app.add_exception_handler(StorageUnavailable, handler(_storage_away))
+def problem_of(error: Exception) -> Problem | None:
+    """Return what an error is told as; None for one that nobody expects."""
+    return next((TRANSLATIONS[kind](error) for kind in type(error).__mro__ if kind in TRANSLATIONS), None)
 
 
 def prefers_page(request: Request) -> bool:
@@ -152,3 +136,17 @@ def _from_validation(error: RequestValidationError) -> Problem:
         for found in error.errors()
     ]
     return Problem(422, "Unusable parameters", "; ".join(found["detail"] for found in errors), errors=errors)
+
+
+TRANSLATIONS: Mapping[type[Any], Callable[[Any], Problem]] = {
+    Problem: lambda problem: problem,
+    HTTPException: _from_http,
+    RequestValidationError: _from_validation,
+    InvalidId: _not_found,
+    JournalFull: full,
+    JournalBusy: _busy,
+    LaneCrowded: _crowded,
+    JournalUnavailable: _journal_away,
+    StorageUnavailable: _storage_away,
+}
+"""How each kind of expected error is told, the nearest kind first."""

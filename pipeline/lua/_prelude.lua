@@ -27,9 +27,9 @@ local function put(id, lane, events, weight, upload, body, at, acceptor, ring)
 end
 
 local function take_in(id, lane, events, upload, body, at, acceptor)
-  if put(id, lane, events, events, upload, body, at, acceptor, at) then
-    redis.call('HINCRBY', 'sentinel:ledger', 'accepted', events)
-  end
+  local is_new = put(id, lane, events, events, upload, body, at, acceptor, at)
+  if is_new then redis.call('HINCRBY', 'sentinel:ledger', 'accepted', events) end
+  return is_new
 end
 
 -- Something is done on a lane: whether its workers are stuck or merely behind depends on when that was.

@@ -10,12 +10,14 @@ import redis
 from httpx2 import ASGITransport, AsyncClient, Response
 
 from detection import Event
-from ingest_api.accept import Acceptor, Placed, Post, Sizes
+from ingest_api.accept import Acceptor
 from ingest_api.app import create_app
-from pipeline.chunk import AcceptedEvent, decode
+from ingest_api.packing import Placed, Post, Sizes
+from pipeline.chunk import AcceptedEvent, decode, encode_event
 from pipeline.errors import JournalBusy
 from pipeline.ids import EventId
-from pipeline.journal import Journal, Lane
+from pipeline.intake import Intake
+from pipeline.journal import Lane
 from pipeline.queue import Queue
 from tests.integration.ingest_api.events import EVENT, JSON, event, raw
 
@@ -24,7 +26,12 @@ SIZES = Sizes(chunk_events=500, chunk_bytes=1_000_000, pending_bytes=100_000)
 
 
 def _post(user: str, size: int = 200) -> Post:
-    return Post(Lane.REALTIME, [AcceptedEvent(0, Event(**{**EVENT, "user": user}))], [size], lambda _: [])  # type: ignore[arg-type]
+    found = Event(**{**EVENT, "user": user, "prompt": "p" * size})  # type: ignore[arg-type]
+    return Post(Lane.REALTIME, [encode_event(AcceptedEvent(0, found))], lambda _: [])
+
+
+def _acceptor(redis_url: str) -> Acceptor:
+    return Acceptor(Intake(redis_url, "bell of @chunk@", timeout=5), SIZES, wait_seconds=10)
 
 
 async def _posted_before_the_first_flush(acceptor: Acceptor, posts: Sequence[Post]) -> list[Placed | BaseException]:
@@ -32,33 +39,32 @@ async def _posted_before_the_first_flush(acceptor: Acceptor, posts: Sequence[Pos
     await asyncio.sleep(0)  # lets every task hand its post over
     acceptor.start()
     found = await asyncio.gather(*waiting, return_exceptions=True)
-    await asyncio.to_thread(acceptor.stop)
+    await acceptor.stop()
     return found
 
 
-def test_what_waits_travels_in_one_flush(journal: Journal, journaled: Journaled) -> None:
+def test_what_waits_travels_in_one_flush(redis_url: str, redis_client: redis.Redis, journaled: Journaled) -> None:
     """
     Two hundred posts that wait for the disk are one chunk, one doorbell, and two hundred receipts.
     """
-    rung: list[str] = []
-    acceptor = Acceptor(journal, lambda _, entries, __: rung.extend(entries), SIZES, wait_seconds=10)
+    acceptor = _acceptor(redis_url)
     posts = [_post(f"u{number}") for number in range(200)]
     placed = [
         found for found in asyncio.run(_posted_before_the_first_flush(acceptor, posts)) if isinstance(found, Placed)
     ]
     ((chunk_id, entry),) = journaled().items()
 
-    assert [chunk_id] == rung
-    assert [EventId.parse(f"{chunk_id}.{number}") for number in range(200)] == [found.event_ids[0] for found in placed]
+    assert [f"bell of {chunk_id}".encode()] == redis_client.lrange(Lane.REALTIME, 0, -1)
+    assert [f"{chunk_id}.{number}" for number in range(200)] == [next(found.event_ids()) for found in placed]
     assert [f"u{number}" for number in range(200)] == [found.event.user for found in decode(entry["body"]).events]
     assert sum(acceptor.take_acknowledged().values()) == 200
 
 
-def test_more_than_may_wait_is_refused(journal: Journal, journaled: Journaled) -> None:
+def test_more_than_may_wait_is_refused(redis_url: str, journaled: Journaled) -> None:
     """
     What does not fit beside what waits is refused at once, and the rest is taken.
     """
-    acceptor = Acceptor(journal, lambda *_: None, SIZES, wait_seconds=10)
+    acceptor = _acceptor(redis_url)
     found = asyncio.run(_posted_before_the_first_flush(acceptor, [_post("u", 40_000) for _ in range(5)]))
 
     assert [Placed, Placed, JournalBusy, JournalBusy, JournalBusy] == [type(each) for each in found]
@@ -66,12 +72,12 @@ def test_more_than_may_wait_is_refused(journal: Journal, journaled: Journaled) -
     assert sum(acceptor.take_acknowledged().values()) == 2
 
 
-def test_two_acceptors_do_not_hinder_each_other(journal: Journal, journaled: Journaled) -> None:
+def test_two_acceptors_do_not_hinder_each_other(redis_url: str, journaled: Journaled) -> None:
     """
     Every process counts its own flushes, so both are accepted.
     """
     for _ in range(2):
-        acceptor = Acceptor(journal, lambda *_: None, SIZES, wait_seconds=10)
+        acceptor = _acceptor(redis_url)
         asyncio.run(_posted_before_the_first_flush(acceptor, [_post("u")]))
 
     assert len(journaled()) == 2
