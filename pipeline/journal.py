@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Literal, cast
 
 from redis import Redis
@@ -95,7 +96,7 @@ class Journal:
         self._scripts = {name: redis.register_script(source) for name, source in sources(_UNDER_MEMORY_PRESSURE)}
 
     def accept(self, acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str = "") -> int:
-        """Do as ``pipeline.intake.Intake.accept`` does from an event loop: the same step, the same answer and errors."""
+        """Do what ``pipeline.intake.Intake.accept`` does, without an event loop."""
         return int(self._run("accept", accept_arguments(acceptor, flush, chunks, bell)))
 
     def lease(self, entry_id: str, token: str) -> Leased | None:
@@ -289,10 +290,8 @@ class Journal:
 
 def accept_arguments(acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str) -> list[str | int | bytes]:
     """Return what the script ``accept`` is given, by whoever runs it."""
-    arguments: list[str | int | bytes] = [acceptor, flush, bell]
-    for chunk in chunks:
-        arguments += [chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body]
-    return arguments
+    parts = ((chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body) for chunk in chunks)
+    return [acceptor, flush, bell, *chain.from_iterable(parts)]
 
 
 def _leased(entry_id: str, token: str, found: Sequence[bytes], *, exhausted: bool = False) -> Leased:
