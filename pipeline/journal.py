@@ -291,7 +291,7 @@ class Journal:
 def accept_arguments(acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str) -> list[str | int | bytes]:
     """Return what the script ``accept`` is given, by whoever runs it."""
     parts = ((chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body) for chunk in chunks)
-    return [acceptor, flush, bell, *chain.from_iterable(parts)]
+    return [acceptor, flush, bell, *cast("chain[str | int | bytes]", chain.from_iterable(parts))]
 
 
 def _leased(entry_id: str, token: str, found: Sequence[bytes], *, exhausted: bool = False) -> Leased:
