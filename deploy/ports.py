@@ -17,7 +17,10 @@ def listen(port: int, host: str) -> socket.socket:
         OSError: another one does, or it is not allowed.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    made = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    # Connections inherit it. uvicorn takes an inherited socket for a Unix one, and would leave answers to wait 40 ms.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
 
 
 def is_free(port: int) -> bool:
