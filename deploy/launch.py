@@ -17,6 +17,7 @@ from deploy.output import Console
 from deploy.process import ProcessSpec
 from deploy.settings import LauncherSettings
 from deploy.state import Home, Remembered, Running, start_time
+from deploy.stuck import ASK_SECONDS, StuckWorkers
 from deploy.supervise import Supervisor
 from pipeline.rule_files import RuleFiles
 from pipeline.settings import PipeSettings
@@ -186,6 +187,15 @@ class Launcher:
                 command=_command(),
             )
         )
+        await self._restart_what_is_stuck(supervisor)
+
+    async def _restart_what_is_stuck(self, supervisor: Supervisor) -> None:
+        workers = StuckWorkers(time.monotonic)
+        while True:
+            await asyncio.sleep(ASK_SECONDS)
+            answer = await readiness.ask(self._settings, readiness.FULL)
+            for queue in workers.hear(answer[1] if answer else None):
+                supervisor.restart(queue, "it lives, and takes nothing up although work waits")
 
     def _place(self) -> services.Place:
         remembered, own = self._remembered, {}
