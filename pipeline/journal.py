@@ -219,14 +219,6 @@ class Journal:
         ]
         return seconds * 1_000_000 + micros, int(accepted or 0), opened
 
-    def gone(self, chunk_ids: Sequence[str]) -> set[str]:
-        """Return those of the chunks that the journal does not hold, whatever its lists say."""
-        with translated(), self._redis.pipeline(transaction=False) as pipe:
-            for chunk_id in chunk_ids:
-                pipe.exists("sentinel:entry:" + chunk_id)
-            found = pipe.execute()
-        return {chunk_id for chunk_id, there in zip(chunk_ids, found, strict=True) if not there}
-
     def run_id(self) -> str:
         """Return what names this run of Redis: it is another one after each restart."""
         with translated():

@@ -73,7 +73,8 @@ def audit(engine: Engine, journal: Journal) -> Audit:
     """
     stamp, accepted, opened = journal.read()
     # Before PostgreSQL is asked: what is gone from the journal by now was settled there, or is lost.
-    gone = journal.gone([chunk.chunk_id for chunk in opened])
+    there = journal.chunk_events([chunk.chunk_id for chunk in opened])
+    gone = {chunk.chunk_id for chunk, found in zip(opened, there, strict=True) if found is None}
     with transaction(engine) as connection:
         judged, duplicates, dead = _settled(connection, datetime.fromtimestamp(stamp / 1e6, UTC))
         still_open = _still_open(connection, opened, gone)
