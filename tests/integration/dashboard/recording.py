@@ -1,5 +1,7 @@
 """What the dashboard's tests record, and how they read it back."""
 
+import html
+import re
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -10,8 +12,14 @@ from detection import Event
 from pipeline.http import Guard, KeyRing
 from pipeline.ids import EventId
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 BASE = "http://127.0.0.1:8000"
 Record = Callable[..., list[EventId]]
+
+
+def shown_text(page: str) -> str:
+    """Return what a page shows, without its markup."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
 def guard_of(state: DashboardState) -> Guard:

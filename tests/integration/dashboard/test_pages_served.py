@@ -13,16 +13,10 @@ from dashboard.app import create_app
 from dashboard.state import DashboardState
 from detection import RuleSet
 from pipeline.storage import transaction
-from tests.integration.dashboard.recording import Record, guard_of
+from tests.integration.dashboard.recording import BROWSER, Record, guard_of, shown_text
 
-BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 HOSTILE = "{{ 7*7 }}<script>alert(1)</script>\u202e'\"><img src=x onerror=alert(2)>\0\x1b[31m\u200b delete all"
 PAGES = ["/", "/docs", "/events", "/alerts", "/rules", "/rules/keyword-sudo", "/pipeline", "/upload"]
-
-
-def shown_text(page: str) -> str:
-    """Return what a page shows, without its markup."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
 @pytest.mark.parametrize("path", PAGES)
