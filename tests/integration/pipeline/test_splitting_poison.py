@@ -8,7 +8,7 @@ from pipeline.chunk import AcceptedEvent, Chunk, RejectedRecord, encode
 from pipeline.ids import BatchId, ChunkId, EventId, new_uuid
 from pipeline.journal import Journal, Lane, NewChunk
 from pipeline.storage import batches, ledger, receipts
-from tests.integration.pipeline.bench import Fuse, accepted, event, kills, make_bench, one, rows
+from tests.integration.pipeline.bench import Fuse, Killed, accepted, event, kills, make_bench, one, rows
 from workers import detect
 from workers.detect import Bench, Ending
 
@@ -63,6 +63,20 @@ def test_only_the_poison_dies(engine: Engine, redis_client: Redis) -> None:
         if (found := receipts.find(engine, bench.journal, EventId(ChunkId.parse(chunk_id).root, position)))
     }
     assert states == dict.fromkeys(range(7), "judged") | {5: "dead_letter"}
+
+
+def test_a_chunk_that_is_too_much_for_a_worker_ends_judged(engine: Engine, redis_client: Redis) -> None:
+    """
+    One whose worker is ended three times by its time limit is judged in halves, and nothing of it is dead.
+    """
+    chunk_id = accepted(Journal(redis_client), *(event(tool="os_shell") for _ in range(4)))
+    for _ in range(3):
+        with pytest.raises(Killed):
+            detect.run(chunk_id, make_bench(redis_client, engine, fuse=Fuse(at="scan"), lease_seconds=_EXPIRED))
+
+    _drain(make_bench(redis_client, engine))
+
+    assert _final(engine) == ([0, 1, 2, 3], [])
 
 
 def test_halves_take_the_place_of_their_chunk(engine: Engine, redis_client: Redis) -> None:
