@@ -1,0 +1,141 @@
+"""A network that can fail: a TCP proxy in front of a server, with a fault on the links of those processes it is for."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+
+from deploy import ports
+
+_PIECE = 1 << 16
+_DELAY = 0.2
+_ABORT = struct.pack("ii", 1, 0)  # closing sends a reset
+
+
+class Fault(StrEnum):
+    """What is wrong with a link."""
+
+    SILENT = "silent"  # half open: nothing passes, nobody is told
+    DEAF = "deaf"  # the server's answers do not pass, what it is asked does
+    MUTE = "mute"  # what the server is asked does not pass
+    SLOW = "slow"  # everything passes 200 ms later
+    RESET = "reset"  # every connection is reset, those that are made meanwhile, too
+
+
+class Proxy(threading.Thread):
+    """Passes everything on to one server, for as long as no fault is set."""
+
+    def __init__(self, target: int, is_meant: Callable[[int, str], bool]) -> None:
+        """Stand in front of a port of this machine; ``is_meant`` says whether a process' link has what name's fault."""
+        super().__init__(daemon=True)
+        self.port, self._target, self._is_meant = ports.choose(), target, is_meant
+        self._loop = asyncio.new_event_loop()
+        self._fault: tuple[Fault, str] | None = None
+        self._links: dict[asyncio.StreamWriter, int] = {}
+        self._ready = threading.Event()
+        self.hurt = 0  # how many pieces and connections met a fault
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(asyncio.start_server(self._pass_on, "127.0.0.1", self.port))
+        self._ready.set()
+        self._loop.run_forever()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.close()
+
+    def open(self) -> None:
+        """Begin to serve."""
+        self.start()
+        assert self._ready.wait(10)
+
+    def close(self) -> None:
+        """End."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.join(10)
+
+    @contextmanager
+    def failing(self, fault: Fault, whose: str) -> Iterator[None]:
+        """Have a fault on the links of one process during a block; what was held back is never delivered."""
+        self._fault = fault, whose
+        if fault is Fault.RESET:
+            self._loop.call_soon_threadsafe(self._reset)
+        try:
+            yield
+        finally:
+            self._fault = None
+            # A peer whose bytes were dropped must not go on in the middle of an answer.
+            if fault is not Fault.SLOW:
+                self._loop.call_soon_threadsafe(self._reset, whose)
+
+    def _reset(self, whose: str = "") -> None:
+        name = whose or (self._fault or ("", ""))[1]
+        for writer, pid in list(self._links.items()):
+            if self._is_meant(pid, name):
+                self.hurt += 1
+                _abort(writer)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pid = _owner(writer.get_extra_info("peername")[1])
+        self._links[writer] = pid
+        try:
+            if self._has(Fault.RESET, pid):
+                _abort(writer)
+                return
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            _abort(writer)
+            del self._links[writer]
+            return
+        self._links[back] = pid
+        pumps = [self._pump(reader, back, pid, Fault.MUTE), self._pump(there, writer, pid, Fault.DEAF)]
+        with contextlib.suppress(OSError):
+            await asyncio.wait([asyncio.ensure_future(pump) for pump in pumps], return_when=asyncio.FIRST_COMPLETED)
+        for end in (writer, back):
+            self._links.pop(end, None)
+            end.close()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, pid: int, one_way: Fault) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await source.read(_PIECE):
+                if self._has(Fault.SILENT, pid) or self._has(one_way, pid):
+                    continue
+                if self._has(Fault.SLOW, pid):
+                    await asyncio.sleep(_DELAY)
+                sink.write(piece)
+                await sink.drain()
+        while self._has(Fault.SILENT, pid):  # noqa: ASYNC110 - a close does not pass either
+            await asyncio.sleep(_DELAY)
+
+    def _has(self, fault: Fault, pid: int) -> bool:
+        meets = self._fault is not None and self._fault[0] is fault and self._is_meant(pid, self._fault[1])
+        self.hurt += meets
+        return meets
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    if (held := writer.get_extra_info("socket")) is not None:
+        with contextlib.suppress(OSError):
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+    writer.transport.abort()
+
+
+def _owner(port: int) -> int:
+    """Return which process has the connection that begins at a port of this machine; 0 when it is gone."""
+    wanted = f"0100007F:{port:04X}"
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:])
+    inode = next((row[9] for row in rows if row[1] == wanted), None)
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):
+                if any(str(fd.readlink()) == f"socket:[{inode}]" for fd in (process / "fd").iterdir()):
+                    return int(process.name)
+    return 0
