@@ -53,7 +53,7 @@ def test_plain_celery_loses_what_this_harness_kills(
     redis_url: str, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    With late acknowledgment and everything restored each second, a killed worker takes a message with it almost each time.
+    With late acknowledgment and everything restored each second, a killed worker takes a message with it.
     """
     monkeypatch.setenv("CONTROL_REDIS_URL", redis_url)
     from tests.faults import plain  # noqa: PLC0415 - it reads the address where it is imported
