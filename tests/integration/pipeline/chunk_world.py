@@ -1,6 +1,7 @@
 """The chunk protocol as a world to be explored: accept, doorbell, lease, settle, sweep, dead letter, re-run."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,11 +13,14 @@ from pipeline.chunk import AcceptedEvent, Chunk, encode
 from pipeline.errors import JournalUnavailable
 from pipeline.ids import EventId
 from pipeline.journal import Lane, NewChunk
+from pipeline.queue import doorbell, make_celery
 from pipeline.rerun import rerun
+from pipeline.settings import PipeSettings
 from tests.integration.pipeline.stepping import step
 from tests.integration.pipeline.world import POISON, Plot, Wording, World
 
 Flush = list[NewChunk]
+_BELL = doorbell(make_celery(PipeSettings(), "test"))
 
 
 @dataclass(frozen=True)
@@ -93,15 +97,10 @@ class ChunkWorld(World):
 
 
 def accept(world: ChunkWorld, chunks: Flush, number: int) -> bool:
-    """Journal as the API does: a second time when the outcome is unknown, then ring. Returns whether that means 202."""
+    """Journal as the API does: a second time when the outcome is unknown. Returns whether the answer is 202."""
     for _ in range(2):
-        try:
-            stamp = world.journal.accept("api", number, chunks)
-        except JournalUnavailable:
-            continue
-        if stamp:
-            world.ring(Lane.REALTIME, [chunk.chunk_id for chunk in chunks], stamp)
-        return bool(stamp)
+        with suppress(JournalUnavailable):
+            return bool(world.journal.accept("api", number, chunks, _BELL))
     return False
 
 

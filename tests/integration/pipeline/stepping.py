@@ -121,7 +121,13 @@ class SteppedJournal(Journal):
     def read(self) -> Any:
         """Read for the ledger, which reads PostgreSQL in a step of its own."""
         found = super().read()
-        step("read the journal")
+        step("look again")
+        return found
+
+    def gone(self, chunk_ids: Sequence[str]) -> Any:
+        """Look for what is gone since."""
+        found = super().gone(chunk_ids)
+        step("read PostgreSQL")
         return found
 
 
@@ -181,7 +187,7 @@ class Bells:
         """Take the oldest doorbell, of the real-time lane first."""
         for lane in Lane:
             if message := self._redis.rpop(lane):
-                return str(json.loads(message)["entry"])  # type: ignore[arg-type]
+                return _rung_for(message)[0]
         return None
 
     def useless(self, most: int) -> list[str]:
@@ -191,5 +197,9 @@ class Bells:
 
     def waiting(self) -> list[tuple[str, int]]:
         """Return the doorbells that wait, the newest first: the entry, and the stamp."""
-        found = [json.loads(message) for lane in Lane for message in self._redis.lrange(lane, 0, -1)]
-        return [(message["entry"], message["headers"]["ring"]) for message in found]
+        return [_rung_for(message) for lane in Lane for message in self._redis.lrange(lane, 0, -1)]
+
+
+def _rung_for(message: Any) -> tuple[str, int]:
+    read = json.loads(message)
+    return str(read.get("entry") or read["headers"]["chunk"]), int(read["headers"]["ring"])
