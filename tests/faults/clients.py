@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -14,6 +15,8 @@ from tests.acceptance.calling import EVENT, JSON, call, upload
 _PAUSE = 0.02
 _MOST_IN_ARRAY = 6
 _FLAGGED_SHARE = 0.2
+_AGAIN_SHARE = 0.03
+_REMEMBERED = 50
 
 
 @dataclass
@@ -77,20 +80,38 @@ class Client(threading.Thread):
 
 
 class Poster(Client):
-    """Posts single events and small arrays, about fifty requests a second at most."""
+    """Posts single events and small arrays, about fifty requests a second at most, a few of them a second time.
+
+    Every event bears an id of its own, so that one that is sent again, whatever became of it before, is judged once.
+    """
+
+    def __init__(self, port: int, seed: int, path: Path) -> None:
+        super().__init__(port, seed, path)
+        self._recent: deque[list[dict[str, Any]]] = deque(maxlen=_REMEMBERED)
+
+    def __hash__(self) -> int:
+        return id(self)
 
     def _send(self) -> dict[str, str | None]:
-        many = self.random.random() < 1 / 4
-        events = [self._event() for _ in range(self.random.randint(1, _MOST_IN_ARRAY) if many else 1)]
-        body = json.dumps(events if many else events[0]).encode()
+        again = bool(self._recent) and self.random.random() < _AGAIN_SHARE
+        events = self.random.choice(self._recent) if again else self._new()
+        body = json.dumps(events if len(events) > 1 else events[0]).encode()
         answer = call(self.port, "POST", "/api/events", body, JSON, timeout=5)
         self.pause(_PAUSE)
         if answer.status != http.client.ACCEPTED:
             # What became of it is not known: it may be judged, and may be lost.
             self.refused += 1
             return {}
-        ids = answer.json["event_ids"]
-        return {event["session_id"]: event_id for event, event_id in zip(events, ids, strict=True)}
+        tokens = [event["session_id"] for event in events]
+        if again:  # under which of its ids it is judged is not known
+            return {token: None for token in tokens if token not in self.acknowledged}
+        return dict(zip(tokens, answer.json["event_ids"], strict=True))
+
+    def _new(self) -> list[dict[str, Any]]:
+        many = self.random.random() < 1 / 4
+        events = [self._event() for _ in range(self.random.randint(1, _MOST_IN_ARRAY) if many else 1)]
+        self._recent.append([event | {"id": event["session_id"]} for event in events])
+        return self._recent[-1]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,19 @@ def kill(up: Stack, victim: str) -> int:
         time.sleep(0.02)
 
 
+def freeze_and_kill(up: Stack, victim: str, *, seconds: float) -> None:
+    """Freeze a process for a while, and kill it then; a pool process goes on instead, as a zombie beyond its lease."""
+    while (pid := _find(up, victim)) is None:
+        time.sleep(0.02)
+    for number in (signal.SIGSTOP, signal.SIGCONT if "'s " in victim else signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        if number is signal.SIGSTOP:
+            time.sleep(seconds)
+
+
 def ends_of_logs(up: Stack, *, lines: int = 25) -> str:
     """Return the ends of the stack's logs, service by service."""
     shown = []
