@@ -124,9 +124,9 @@ class SteppedJournal(Journal):
         step("look again")
         return found
 
-    def gone(self, chunk_ids: Sequence[str]) -> Any:
-        """Look for what is gone since."""
-        found = super().gone(chunk_ids)
+    def chunk_events(self, chunk_ids: Sequence[str]) -> Any:
+        """Look for what is there, or gone since."""
+        found = super().chunk_events(chunk_ids)
         step("read PostgreSQL")
         return found
 
