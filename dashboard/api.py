@@ -17,8 +17,8 @@ from pipeline.http import Problem
 from pipeline.ids import EventId, parse_uuid
 from pipeline.storage import alert_reading, reading, stats
 from pipeline.storage.alert_reading import AlertTerms, StoredAlert
-from pipeline.storage.reading import Place, Snapshot, StoredVerdict
-from pipeline.storage.selecting import KEYS
+from pipeline.storage.reading import Snapshot, StoredVerdict
+from pipeline.storage.selecting import KEYS, Place
 
 MOST = 1_000
 _USUAL = 100

@@ -16,8 +16,8 @@ from pipeline.http import Problem
 from pipeline.ids import EventId, parse_uuid
 from pipeline.journal import Journal
 from pipeline.storage import alert_reading, reading, stats
-from pipeline.storage.reading import Place, StoredVerdict
-from pipeline.storage.selecting import Term
+from pipeline.storage.reading import StoredVerdict
+from pipeline.storage.selecting import Place, Term
 
 _ROWS = 50
 _LATEST = 12

@@ -29,7 +29,8 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # a socket's path may hold 107 bytes, a data folder's may be longer
     "max_connections": "60",
-    "shared_buffers": "64MB",
+    "shared_buffers": "256MB",  # what is not used of it is not taken
+    "random_page_cost": "1.1",  # disks without heads, and data that is mostly in memory
     "work_mem": "8MB",
     "maintenance_work_mem": "64MB",
     "max_parallel_workers_per_gather": "0",

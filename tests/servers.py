@@ -80,9 +80,12 @@ def redis_server(folder: Path, *, maxmemory: str = "256mb") -> Server:
     )
 
 
-def postgres_server(folder: Path, *, who: Identity | None = None) -> Server:
-    """Prepare a PostgreSQL of its own in a folder, run as ``who``, else as the best identity to be had."""
-    port, password = ports.choose(), secrets.token_hex(16)
+def postgres_server(folder: Path, *, who: Identity | None = None, password: str | None = None) -> Server:
+    """Prepare a PostgreSQL of its own in a folder, run as ``who``, else as the best identity to be had.
+
+    A folder that is used again needs the ``password`` that it was made with.
+    """
+    port, password = ports.choose(), password or secrets.token_hex(16)
     binaries, data = embedded_postgres.find(), folder / "postgres"
     who = embedded_postgres.prepare(binaries, data, password, who=who)
     url = embedded_postgres.url(port, password)

@@ -1,11 +1,13 @@
 """The tables. ``events``, ``findings`` and ``alerts`` are partitioned by the chunk's accept time, a day each."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     Index,
     Integer,
@@ -16,12 +18,22 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 metadata = MetaData()
 
+_ORDER = ("received_at", "chunk", "position")
+VALUE_CHARACTERS = 500
+"""How much of a value is looked up: an index cannot hold any length."""
+EVENT_VALUES: ColumnElement[Sequence[str]] = literal_column(
+    f"(ARRAY['user=' || left(\"user\", {VALUE_CHARACTERS}), 'agent=' || left(agent, {VALUE_CHARACTERS}), "
+    f"'tool=' || left(tool, {VALUE_CHARACTERS}), 'session=' || left(session_id, {VALUE_CHARACTERS})] || rules)",
+    ARRAY(Text),
+)
+"""Everything by which an event is looked up. One index over all of it finds where several values meet."""
 PARTITIONED = ("events", "findings", "alerts")
 
 
@@ -84,11 +96,13 @@ events = Table(
     _text("nuls", null=True),  # {"prompt": [3]}: PostgreSQL holds no NUL, so their places are kept beside the text
     Column("severity", SmallInteger),  # null: clean; 0 informational … 4 critical
     _text("rule_set"),
+    Column("rules", ARRAY(Text)),  # null: clean; the ids of the rules that matched, as in findings
     PrimaryKeyConstraint("chunk", "position", "accepted_at"),
-    Index("events_received", "received_at"),
-    Index("events_flagged", "received_at", postgresql_where=text("severity IS NOT NULL")),
-    Index("events_upload", "upload_id", postgresql_where=text("upload_id IS NOT NULL")),
-    Index("events_session", "session_id", postgresql_where=text("session_id IS NOT NULL")),
+    Index("events_order", *_ORDER),
+    Index("events_flagged", *_ORDER, postgresql_where=text("severity IS NOT NULL")),
+    Index("events_severity", "severity", *_ORDER, postgresql_where=text("severity IS NOT NULL")),
+    Index("events_upload", "upload_id", *_ORDER, postgresql_where=text("upload_id IS NOT NULL")),
+    Index("events_values", EVENT_VALUES, postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
     postgresql_partition_by="RANGE (accepted_at)",
 )
 
@@ -134,7 +148,6 @@ findings = Table(
     _text("reason"),
     _text("tags"),
     Index("findings_event", "chunk", "position"),
-    Index("findings_rule", "rule_id", "accepted_at"),
     postgresql_partition_by="RANGE (accepted_at)",
 )
 

@@ -16,7 +16,7 @@ from pipeline.times import occurred_at
 _TEXTS = ("user", "agent", "tool", "prompt", "response", "session_id", "trace_id", "client_id")
 EVENT = (
     "accepted_at", "chunk", "position", "received_at", "judged_at", "lane", "upload_id", "occurred_at", "timestamp",
-    *_TEXTS, "metadata", "nuls", "severity", "rule_set",
+    *_TEXTS, "metadata", "nuls", "severity", "rule_set", "rules",
 )  # fmt: skip
 FINDING = (
     "accepted_at", "chunk", "position", "rule_id", "title", "severity", "confidence", "field", "start", "end",
@@ -80,6 +80,7 @@ def events(judged: Judged) -> Iterator[list[Value]]:
             chunk, first + index, _when(item.received_at), way, occurred_at(event.timestamp), event.timestamp, *texts,
             None if event.metadata is None else json.dumps(event.metadata, ensure_ascii=False),
             _nuls(texts), None if verdict.severity is None else int(verdict.severity), verdict.rule_set,
+            sorted({finding.rule_id for finding in verdict.findings}) if verdict.findings else None,
         ]  # fmt: skip
 
 

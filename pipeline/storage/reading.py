@@ -15,10 +15,10 @@ from sqlalchemy.exc import DBAPIError
 from detection import Finding, Severity
 from pipeline.errors import PipelineError
 from pipeline.ids import EventId
-from pipeline.storage import client_ids, selecting
+from pipeline.storage import client_ids, searching, selecting
 from pipeline.storage._engine import transaction
 from pipeline.storage._models import events, findings
-from pipeline.storage.selecting import Term
+from pipeline.storage.selecting import Place, Term
 
 FIELDS = ("timestamp", "user", "agent", "tool", "prompt", "response", "session_id", "trace_id", "client_id")
 # Texts are read up to this size together, so that a page of the largest records does not fill the memory.
@@ -26,22 +26,12 @@ PAGE_BYTES = 16_000_000
 # What those that do not speak SQL hold and hand on.
 Database: TypeAlias = Engine
 Snapshot: TypeAlias = Connection
-Key: TypeAlias = Row[*tuple[Any, ...]]
 _EXCERPT = 600
 _CANCELED = "57014"
 
 
 class TooSlow(PipelineError):
     """The question took too long to answer. Ask for a shorter time, or for less."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """Where an event stands in the order newest received first."""
-
-    received_at: datetime
-    chunk: UUID
-    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +102,7 @@ def page(
         after: the place of the last verdict of the page before.
         whole: read the texts in full, not just how they begin.
     """
-    sizes = [func.coalesce(func.octet_length(events.c[name]), 0) for name in ("metadata", *FIELDS)]
-    size = sum(sizes[1:], start=sizes[0])
-    keys = (
-        select(events.c.accepted_at, events.c.chunk, events.c.position, size.label("size"))
-        .where(*selecting.conditions(terms))
-        .order_by(events.c.received_at.desc(), events.c.chunk.desc(), events.c.position.desc())
-        .limit(limit + 1)
-    )
-    if after is not None:
-        keys = keys.where(selecting.older_than(after.received_at, after.chunk, after.position))
-    found = connection.execute(keys).all()
+    found = searching.find(connection, terms, limit=limit + 1, after=after)
     taken = found[: _fitting(found, limit) if whole else limit]
     items = _read(connection, taken, whole=whole)
     return Page(items, items[-1].place if len(found) > len(taken) else None)
@@ -147,7 +127,7 @@ def neighbours(
     here = selecting.older_than(of.received_at, of.event_id.chunk, of.event_id.position)
     own = (events.c.chunk == of.event_id.chunk) & (events.c.position == of.event_id.position)
     keys = select(events.c.accepted_at, events.c.chunk, events.c.position).where(
-        events.c.session_id == selecting.stored(session)
+        events.c.session_id == selecting.stored(session), *selecting.looked_up([Term("session_id", (session,))])
     )
     earlier = keys.where(here).order_by(*(column.desc() for column in place)).limit(limit)
     later = keys.where(~here, ~own).order_by(*place).limit(limit)
@@ -163,7 +143,7 @@ def namesakes(connection: Connection, of: StoredVerdict, *, limit: int = 100) ->
     return [event_id for event_id in found if event_id != of.event_id][:limit]
 
 
-def _fitting(found: Sequence[Key], limit: int) -> int:
+def _fitting(found: Sequence[searching.Key], limit: int) -> int:
     total = 0
     for count, row in enumerate(found[:limit]):
         total += row.size
@@ -172,7 +152,7 @@ def _fitting(found: Sequence[Key], limit: int) -> int:
     return limit
 
 
-def _read(connection: Connection, keys: Sequence[Key], *, whole: bool) -> list[StoredVerdict]:
+def _read(connection: Connection, keys: Sequence[searching.Key], *, whole: bool) -> list[StoredVerdict]:
     """Read the events of the keys with their findings, newest received first."""
     if not keys:
         return []
@@ -181,7 +161,7 @@ def _read(connection: Connection, keys: Sequence[Key], *, whole: bool) -> list[S
     return [_stored(row, about[row.chunk, row.position]) for row in rows]
 
 
-def _events(keys: Sequence[Key], *, whole: bool) -> Select[Any]:
+def _events(keys: Sequence[searching.Key], *, whole: bool) -> Select[Any]:
     key = tuple_(events.c.accepted_at, events.c.chunk, events.c.position)
     cut = () if whole else ("metadata", *FIELDS)
     texts = [func.left(events.c[name], _EXCERPT, type_=Text).label(name) for name in cut]
@@ -194,7 +174,7 @@ def _events(keys: Sequence[Key], *, whole: bool) -> Select[Any]:
     )
 
 
-def _findings(connection: Connection, keys: Sequence[Key]) -> Mapping[tuple[UUID, int], list[Finding]]:
+def _findings(connection: Connection, keys: Sequence[searching.Key]) -> Mapping[tuple[UUID, int], list[Finding]]:
     key = tuple_(findings.c.chunk, findings.c.position)
     rows = connection.execute(
         select(findings)
@@ -207,7 +187,7 @@ def _findings(connection: Connection, keys: Sequence[Key]) -> Mapping[tuple[UUID
     return found
 
 
-def _span(column: ColumnElement[datetime], keys: Sequence[Key]) -> ColumnElement[bool]:
+def _span(column: ColumnElement[datetime], keys: Sequence[searching.Key]) -> ColumnElement[bool]:
     # PostgreSQL leaves out partitions by a range of times, not by a list of tuples.
     times = [row.accepted_at for row in keys]
     return column.between(min(times), max(times))
