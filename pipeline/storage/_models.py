@@ -1,13 +1,11 @@
 """The tables. ``events``, ``findings`` and ``alerts`` are partitioned by the chunk's accept time, a day each."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     DateTime,
     Index,
     Integer,
@@ -18,22 +16,15 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from pipeline.storage._values import VALUES
+
 metadata = MetaData()
 
 _ORDER = ("received_at", "chunk", "position")
-VALUE_CHARACTERS = 500
-"""How much of a value is looked up: an index cannot hold any length."""
-EVENT_VALUES: ColumnElement[Sequence[str]] = literal_column(
-    f"(ARRAY['user=' || left(\"user\", {VALUE_CHARACTERS}), 'agent=' || left(agent, {VALUE_CHARACTERS}), "
-    f"'tool=' || left(tool, {VALUE_CHARACTERS}), 'session=' || left(session_id, {VALUE_CHARACTERS})] || rules)",
-    ARRAY(Text),
-)
-"""Everything by which an event is looked up. One index over all of it finds where several values meet."""
 PARTITIONED = ("events", "findings", "alerts")
 
 
@@ -102,7 +93,7 @@ events = Table(
     Index("events_flagged", *_ORDER, postgresql_where=text("severity IS NOT NULL")),
     Index("events_severity", "severity", *_ORDER, postgresql_where=text("severity IS NOT NULL")),
     Index("events_upload", "upload_id", *_ORDER, postgresql_where=text("upload_id IS NOT NULL")),
-    Index("events_values", EVENT_VALUES, postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
+    Index("events_values", VALUES, postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
     postgresql_partition_by="RANGE (accepted_at)",
 )
 

@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Tuple, and_, func, literal, not_, or_, tuple_
 
 from pipeline.ids import BatchId, nth_chunk
+from pipeline.storage import _values
 from pipeline.storage._copy import NUL_STANDS_AS
-from pipeline.storage._models import EVENT_VALUES, VALUE_CHARACTERS, events
+from pipeline.storage._models import events
 
 Value: TypeAlias = str | int | datetime | UUID | BatchId
 Condition: TypeAlias = ColumnElement[bool]
@@ -22,8 +23,7 @@ _PLACE = tuple_(events.c.received_at, events.c.chunk, events.c.position)
 _STRETCH = 10_000
 _STRETCH_OF_FLAGGED = 2_000  # they lie apart
 _TIMES = ("from", "to")
-_AMONG_VALUES = {"user": "user=", "agent": "agent=", "tool": "tool=", "session_id": "session=", "rule": ""}
-_LOOKED_UP = (*_AMONG_VALUES, "upload_id", "batch_id")
+_LOOKED_UP = (*_values.KEYS, "upload_id", "batch_id")
 _SEARCHED = ("prompt", "response", "tool", "user", "agent")
 
 
@@ -103,7 +103,7 @@ def in_order(terms: Sequence[Term]) -> Order:
 def looked_up(terms: Sequence[Term]) -> list[Condition]:
     """Return the conditions by which an index finds events wherever they stand in that order, few or many."""
     found = [term for term in terms if not term.negated and (term.key in _LOOKED_UP or _implies_flagged(term))]
-    return [_among_values(term) if term.key in _AMONG_VALUES else _condition(term) for term in found]
+    return [_among_values(term) if term.key in _values.KEYS else _condition(term) for term in found]
 
 
 def older_than(received_at: datetime, chunk: UUID, position: int) -> Condition:
@@ -140,9 +140,8 @@ def _implies_flagged(term: Term) -> bool:
 
 
 def _among_values(term: Term) -> Condition:
-    prefix = _AMONG_VALUES[term.key]
-    values = [f"{prefix}{stored(str(value))[:VALUE_CHARACTERS]}" for value in term.values]
-    return or_(*(EVENT_VALUES.contains([value]) for value in values))
+    values = [_values.value(term.key, stored(str(value))) for value in term.values]
+    return or_(*(_values.VALUES.contains([value]) for value in values))
 
 
 def _equals(name: str) -> tuple[Predicate, Predicate]:
