@@ -42,7 +42,7 @@ fuzz: $(DEV) $(FUZZ)/.ready ## Look for texts that break parsing or detection (S
 	@PYTHONPATH=$(FUZZ) exec $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 
 faults: $(DEV) ## Kill every kind of process many times under load (SENTINEL_KILLS, SENTINEL_SEED)
-	@SENTINEL_KILLS=$${SENTINEL_KILLS:-30} exec $(BIN)/python -m pytest tests/faults/test_kills.py --timeout=3600
+	@SENTINEL_KILLS=$${SENTINEL_KILLS:-50} exec $(BIN)/python -m pytest tests/faults/test_kills.py -s
 
 lock: ## Write requirements/*.txt anew from pyproject.toml
 	@$(PYTHON) -m venv .venv/lock

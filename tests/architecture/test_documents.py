@@ -95,9 +95,10 @@ def test_every_environment_variable_is_documented_and_every_documented_one_is_re
     sources = [
         path.read_text(encoding="utf-8") for path in tree.files(".py", ".yaml", ".example", ".sh", under="deploy")
     ]
-    sources += [
-        path.read_text(encoding="utf-8") for path in (*tree.python_modules(), *tree.files(".py", under="tests/faults"))
+    ours = [
+        path for folder in ("faults", "integration/pipeline") for path in tree.files(".py", under=f"tests/{folder}")
     ]
+    sources += [path.read_text(encoding="utf-8") for path in (*tree.python_modules(), *ours)]
     read = of_classes | {word for source in sources for word in _WORDS.findall(source)}
     pages = "\n".join(page.read_text(encoding="utf-8") for page in _DOCUMENTS)
     written = set(_WORDS.findall(pages)) | set(_WORDS.findall((tree.ROOT / "deploy/.env.example").read_text()))

@@ -95,6 +95,9 @@ class Poster(Client):
     def _send(self) -> dict[str, str | None]:
         again = bool(self._recent) and self.random.random() < _AGAIN_SHARE
         events = self.random.choice(self._recent) if again else self._new()
+        tokens = [event["session_id"] for event in events]
+        if again:  # under which of its ids it is judged is not known any more
+            self.acknowledged |= {token: None for token in tokens if token in self.acknowledged}
         body = json.dumps(events if len(events) > 1 else events[0]).encode()
         answer = call(self.port, "POST", "/api/events", body, JSON, timeout=5)
         self.pause(_PAUSE)
@@ -102,8 +105,7 @@ class Poster(Client):
             # What became of it is not known: it may be judged, and may be lost.
             self.refused += 1
             return {}
-        tokens = [event["session_id"] for event in events]
-        if again:  # under which of its ids it is judged is not known
+        if again:
             return {token: None for token in tokens if token not in self.acknowledged}
         return dict(zip(tokens, answer.json["event_ids"], strict=True))
 

@@ -24,28 +24,28 @@ from tests.faults.victims import PROCESSES, ends_of_logs, freeze_and_kill, kill
 from tests.integration.alerting.listener import Listener
 from tests.integration.deploy.running import Stack, eventually, stack
 
+_EACH = int(os.environ.get("SENTINEL_KILLS") or 3)
 _HEALED_WITHIN = 60.0
 _LONGEST_PAUSE = 2.4
 _FROZEN_SHARE = 1 / 6
 _FROZEN_TIMES_LONGER = 5  # up to twelve seconds: longer than a lease
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600 + 60 * _EACH)
 def test_nothing_is_lost_or_doubled_when_every_process_is_killed(capsys: pytest.CaptureFixture[str]) -> None:
     """
     Against the clients' own lists of 202s: one verdict each, one alert each flagged event, and a ledger that balances.
     """
     seed = int(os.environ.get("SENTINEL_SEED") or secrets.randbelow(1 << 32))
-    each = int(os.environ.get("SENTINEL_KILLS") or 3)
     with capsys.disabled():
-        print(f"\nSENTINEL_SEED={seed} SENTINEL_KILLS={each}")  # noqa: T201 - it repeats the run
+        print(f"\nSENTINEL_SEED={seed} SENTINEL_KILLS={_EACH}")  # noqa: T201 - it repeats the run
     listener = Listener()
     listener.start()
     settings = {"SENTINEL_ALERT_WEBHOOK_URL": listener.url, "SENTINEL_ALERT_ALLOW_PRIVATE": "1"}
     with servers.temporary_folder() as folder, stack(folder / "home", **settings) as up, logs_on_failure(up):
         poster = Poster(up.port, seed, folder / "posted")
         uploader = Uploader(up.port, seed + 1, folder / "uploaded")
-        _storm(up, poster, uploader, seed=seed, each=each)
+        _storm(up, poster, uploader, seed=seed)
         _settle_and_compare(up, poster, uploader, listener, folder)
     listener.stop()
 
@@ -60,9 +60,9 @@ def logs_on_failure(up: Stack) -> Iterator[None]:
         raise
 
 
-def _storm(up: Stack, poster: Poster, uploader: Uploader, *, seed: int, each: int) -> None:
+def _storm(up: Stack, poster: Poster, uploader: Uploader, *, seed: int) -> None:
     random = Random(seed)  # noqa: S311 - a run has to be repeatable
-    order = [victim for victim in PROCESSES for _ in range(each)]
+    order = [victim for victim in PROCESSES for _ in range(_EACH)]
     random.shuffle(order)
     poster.start()
     uploader.start()
