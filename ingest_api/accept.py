@@ -24,6 +24,8 @@ _MOST_BYTES_A_FLUSH = 8_000_000
 _ATTEMPTS = 2
 _TICK_SECONDS = 0.05
 _LAST_FLUSH_SECONDS = 5
+_PATIENCE = 0.25
+_MOST_PATIENCE_SECONDS = 0.005
 
 
 class Intake(Protocol):
@@ -47,7 +49,8 @@ class Acceptor:
         self._pending: deque[Post] = deque()
         self._pending_bytes = 0
         self._flying: Sequence[Post] = ()
-        self._wake = asyncio.Event()
+        self._wake, self._full = asyncio.Event(), asyncio.Event()
+        self._company, self._patience = 0, 0.0
         self._closing = False
         self._acknowledged: dict[int, int] = {}
         self._counting = threading.Lock()
@@ -82,6 +85,8 @@ class Acceptor:
         self._pending_bytes += post.size
         self._pending.append(post)
         self._wake.set()
+        if len(self._pending) >= self._company:
+            self._full.set()
         if self._watch is None:
             self._watch = loop.call_later(_TICK_SECONDS, self._expire)
         return await post.done
@@ -100,19 +105,34 @@ class Acceptor:
                     del self._acknowledged[second]
 
     async def _flush_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             while not self._pending and not self._closing:
                 self._wake.clear()
                 await self._wake.wait()
             if not self._pending:
                 return
-            self._flying = self._next_posts()
+            await self._gather(loop)
+            self._flying, began = self._next_posts(), loop.time()
             try:
                 await self._flush_once([post for post in self._flying if not post.done.done()])
             except Exception as error:  # noqa: BLE001 - whatever went wrong, each waiting client must hear of it
                 structlog.get_logger().error("flush_failed", exc_info=error)
                 _refuse(self._flying, JournalUnavailable(repr(error)))
+            self._company = len(self._flying) + len(self._pending)
+            self._patience = min(_PATIENCE * (loop.time() - began), _MOST_PATIENCE_SECONDS)
             self._flying = ()
+
+    async def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Clients that were answered together come back together. A flush that left with the first of them would make
+        # the others wait for its end; part of that time is better spent on waiting for them. Who is alone waits for
+        # nobody.
+        if len(self._pending) >= self._company or self._closing:
+            return
+        self._full.clear()
+        enough = loop.call_later(self._patience, self._full.set)
+        await self._full.wait()
+        enough.cancel()
 
     def _next_posts(self) -> list[Post]:
         posts: list[Post] = []
