@@ -19,6 +19,7 @@ from pipeline.chunk import AcceptedEvent, RejectedRecord, encode_event
 from pipeline.http import Answer, Problem
 from pipeline.http.problems import full
 from pipeline.journal import Lane
+from pipeline.plain import plain_event
 from pipeline.records import NotJson
 
 PATH = "/api/events"
@@ -92,6 +93,9 @@ async def _understand(body: bytes, state: IngestState, *, atomic: bool) -> tuple
 
 
 def _parsed(body: bytes, state: IngestState) -> Parsed:
+    limits = state.pipe.record_limits
+    if len(body) <= limits.max_bytes and (event := plain_event(body, limits.max_name)) is not None:
+        return Parsed([event], [])
     try:
         records = split(body)
     except EmptyBody:
@@ -117,7 +121,7 @@ def _parsed(body: bytes, state: IngestState) -> Parsed:
             "it as a file to /api/uploads.",
             limit="max_events", maximum=most,
         )  # fmt: skip
-    return parse(records, state.pipe.record_limits)
+    return parse(records, limits)
 
 
 def _refuse_if_useless(parsed: Parsed, *, atomic: bool) -> None:

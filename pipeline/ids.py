@@ -123,7 +123,7 @@ class BatchId:
 
     def chunk_ids(self) -> list[UUID]:
         """Return the chunks in which the batch's events travel, in order."""
-        return [nth_chunk(self.chunk, index) for index in range(self.chunks)]
+        return [self.chunk, *(nth_chunk(self.chunk, index) for index in range(1, self.chunks))]
 
 
 @dataclass(frozen=True, slots=True)

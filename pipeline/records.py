@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from detection import Event
+from pipeline.plain import plain_event
 from pipeline.times import InvalidTimestamp, OutOfRange, occurred_at
 
 REQUIRED = ("timestamp", "user", "agent", "tool", "prompt", "response")
@@ -75,6 +76,8 @@ def to_event(raw: bytes, limits: RecordLimits) -> Event:
     if len(raw) > limits.max_bytes:
         detail = f"the record has {len(raw):,} bytes, more than the {limits.max_bytes:,} of max_record_bytes"
         raise RejectedRecordError("", "too_large", detail)
+    if (event := plain_event(raw, limits.max_name)) is not None:
+        return event
     members = _read_members(raw, limits)
     texts = {name: _text(members, name) for name in REQUIRED}
     extras = {name: _text(members, name) for name in _OPTIONAL if _present(members, name)}

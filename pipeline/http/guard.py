@@ -10,6 +10,7 @@ from binascii import Error as Base64Error
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import cast
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from pipeline.http.problems import Problem
 from pipeline.storage import keys, transaction
 
 _FRESH_SECONDS = 1.0
+_HOSTS_REMEMBERED = 64
 _COPY = "sentinel:keys"
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[keys.ApiKey])
@@ -113,6 +115,7 @@ class Guard:
         self._ring, self._may_be_open = ring, may_be_open
         self._hosts = {host.lower() for host in trusted_hosts}
         self._trust_network = trust_network
+        self._is_ours = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._names_us)  # what most requests name is the same
 
     async def __call__(self, request: HTTPConnection) -> str:
         """Do as ``admit``, for FastAPI's dependencies."""
@@ -153,19 +156,21 @@ class Guard:
         return key.key_id
 
     def _our_host(self, request: HTTPConnection) -> None:
-        name = _host_name(request.headers.get("host", ""))
-        if (
+        if not self._is_ours(request.headers.get("host", "")):
+            raise Problem(
+                403, "Unknown host name",
+                "Without API keys only requests to localhost, a loopback address or the host of SENTINEL_PUBLIC_URL "
+                "are answered. Make a key with 'sentinel keys create', or set SENTINEL_PUBLIC_URL.",
+            )  # fmt: skip
+
+    def _names_us(self, host: str) -> bool:
+        name = _host_name(host)
+        return (
             name == "localhost"
             or name in self._hosts
             or _is_loopback(name)
             or (self._trust_network and _is_address(name))
-        ):
-            return
-        raise Problem(
-            403, "Unknown host name",
-            "Without API keys only requests to localhost, a loopback address or the host of SENTINEL_PUBLIC_URL are "
-            "answered. Make a key with 'sentinel keys create', or set SENTINEL_PUBLIC_URL.",
-        )  # fmt: skip
+        )
 
     def _same_origin(self, request: HTTPConnection) -> None:
         if request.scope.get("method") not in _UNSAFE:

@@ -30,7 +30,6 @@ def begin(scope: Scope) -> str:
     """Give a request its id, which its answer and the log name."""
     request_id: str = secrets.token_hex(8)
     scope["request_id"] = request_id
-    structlog.contextvars.bind_contextvars(request_id=request_id)
     return request_id
 
 
@@ -43,7 +42,7 @@ def secure(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
 
 def failed(scope: Scope, error: Exception) -> Problem:
     """Write an error that nobody expected into the log. Returns what the client is told."""
-    structlog.get_logger().error("unexpected_error", path=scope["path"], exc_info=error)
+    structlog.get_logger().error("unexpected_error", path=scope["path"], request_id=scope["request_id"], exc_info=error)
     return _UNEXPECTED
 
 
@@ -60,6 +59,7 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
         request_id, begun = begin(scope), False
+        structlog.contextvars.bind_contextvars(request_id=request_id)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal begun
