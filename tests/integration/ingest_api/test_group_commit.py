@@ -83,6 +83,29 @@ def test_two_acceptors_do_not_hinder_each_other(redis_url: str, journaled: Journ
     assert len(journaled()) == 2
 
 
+def test_clients_that_were_answered_together_travel_together_again(redis_url: str, journaled: Journaled) -> None:
+    """
+    The first of them to come back does not leave alone; whoever has no company leaves at once.
+    """
+
+    async def posted() -> float:
+        loop, acceptor = asyncio.get_running_loop(), _acceptor(redis_url)
+        acceptor.start()
+        await asyncio.gather(*(acceptor.accept(_post("u")) for _ in range(10)))
+        acceptor._patience = 5.0
+        first = asyncio.create_task(acceptor.accept(_post("u")))
+        await asyncio.sleep(0)
+        await asyncio.gather(first, *(acceptor.accept(_post("u")) for _ in range(9)))
+        acceptor._company, acceptor._patience, began = 1, 5.0, loop.time()
+        await acceptor.accept(_post("u"))
+        alone = loop.time() - began
+        await acceptor.stop()
+        return alone
+
+    assert asyncio.run(posted()) < 5
+    assert sorted(int(entry["events"]) for entry in journaled().values()) == [1, 10, 10]
+
+
 async def _all_at_once(bodies: list[bytes]) -> list[Response]:
     app = create_app()
     async with (
