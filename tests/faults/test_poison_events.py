@@ -3,7 +3,6 @@
 ``SENTINEL_FAULTS=long`` also tries those that cost a lease or a time limit each time: a rule that kills, hangs or eats.
 """
 
-import http.client
 import os
 import time
 from collections.abc import Iterator
