@@ -19,15 +19,20 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.ids import BatchId
+from detection import Event, Severity, Verdict
+from pipeline.chunk import AcceptedEvent, Chunk
+from pipeline.ids import BatchId, ChunkId, new_uuid
 from pipeline.storage import make_engine, migrate, partitions, reading, transaction
+from pipeline.storage._rows import Judged, Origin
 from pipeline.storage.selecting import Place, Term, Value
+from pipeline.storage.verdicts import record
 from tests import servers
 
 DAYS = 7
 _PAGE = 50
 _BLOCK = 250_000
 _SHOWN = 20
+_CHUNKS = 60
 _FILL = Path(__file__).with_suffix(".sql")
 
 
@@ -46,19 +51,56 @@ def main() -> None:
         with servers.running(servers.postgres_server(folder, password="benchmark")) as server:
             engine = make_engine(server.url)
             migrate.upgrade(engine)
+            empty = store(engine, chosen.seed) if fill(engine, 0) else 0.0
             fill(engine, chosen.events)
+            full = store(engine, chosen.seed)
+            print(f"storing takes {full:.1f} µs of PostgreSQL's processor time for an event; {empty:.1f} while empty")
             run(engine, seed=chosen.seed, queries=chosen.queries, only=chosen.only)
             engine.dispose()
 
 
-def fill(engine: Engine, events: int) -> None:
-    """Store that many events: alternating blocks of live ones and of uploads, over the last days."""
+def store(engine: Engine, seed: int) -> float:
+    """Record chunks of 1,000 events as the workers do. Returns the microseconds PostgreSQL worked on each event."""
+    chance, now, worked = random.Random(seed), datetime.now(UTC), 0.0
+    for _ in range(_CHUNKS):
+        events = [
+            AcceptedEvent(
+                int(now.timestamp() * 1e6),
+                Event(
+                    timestamp="2024-01-15T14:30:00Z",
+                    user=f"user-{chance.randrange(2000)}",
+                    agent=f"agent-{chance.randrange(20)}",
+                    tool=f"tool-{chance.randrange(30)}",
+                    prompt=chance.randbytes(400).hex(),
+                    response=chance.randbytes(300).hex(),
+                    session_id=f"session-{chance.randrange(50_000)}",
+                ),
+            )
+            for _ in range(1000)
+        ]
+        judged = Judged(
+            Origin(ChunkId(new_uuid()), "bulk", now, "benchmark"),
+            Chunk(events),
+            [Verdict.of((), "benchmark")] * len(events),
+        )
+        with transaction(engine) as connection:
+            server = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            before = _worked(server)
+            record(connection, [judged], rule_set="benchmark", send_from=Severity.LOW)
+        worked += _worked(server) - before
+    return worked / _CHUNKS / 1000 * 1e6
+
+
+def fill(engine: Engine, events: int) -> bool:
+    """Store that many events: alternating blocks of live ones and of uploads. Returns whether there were none."""
     with transaction(engine) as connection:
-        if connection.execute(text("SELECT EXISTS (SELECT FROM events)")).scalar():
-            return
+        if connection.execute(text("SELECT EXISTS (SELECT FROM findings)")).scalar():
+            return False
         start = datetime.now(UTC) - timedelta(days=DAYS)
         for day in range(DAYS + 1):
             partitions.ensure(connection, today=start + timedelta(days=day))
+    if not events:
+        return True
     step = timedelta(days=DAYS) / events
     for first in range(0, events, _BLOCK):
         begun = time.monotonic()
@@ -78,6 +120,7 @@ def fill(engine: Engine, events: int) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM (ANALYZE) events, findings, chunks"))
+    return True
 
 
 def run(engine: Engine, *, seed: int, queries: int, only: str) -> None:
