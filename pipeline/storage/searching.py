@@ -17,6 +17,7 @@ from pipeline.storage._models import events
 from pipeline.storage.selecting import Condition, Place, Term
 
 SIZED = ("metadata", "timestamp", "user", "agent", "tool", "prompt", "response", "session_id", "trace_id")
+_SORTED = 200_000
 _NEWEST_FIRST = (events.c.received_at.desc(), events.c.chunk.desc(), events.c.position.desc())
 
 Key: TypeAlias = Row[*tuple[Any, ...]]
@@ -46,12 +47,22 @@ def find(connection: Connection, terms: Sequence[Term], *, limit: int, after: Pl
     near = _take(connection, [*wanted, *stretch], limit)
     if len(near) == limit:
         return near
+    beyond = [*known, *selecting.within(replace(when, end=None)), _comes_after(end)]
+    if _are_many(connection, beyond):
+        # They are only not among the newest; going on finds them sooner than sorting them all.
+        return [*near, *_take(connection, [*wanted, *beyond[len(known) :]], limit - len(near))]
     # Or else the next would be the very walk that led nowhere.
     connection.execute(text("SET LOCAL enable_indexscan = off"))
-    beyond = [*known, *selecting.within(replace(when, end=None)), _comes_after(end)]
     far = _take(connection, [*wanted, *beyond], limit - len(near))
     connection.execute(text("SET LOCAL enable_indexscan = on"))
     return [*near, *far]
+
+
+def _are_many(connection: Connection, wanted: Sequence[Condition]) -> bool:
+    """Say whether PostgreSQL expects more events than are sorted in a moment."""
+    query = select(events.c.position).where(*wanted).compile(connection, compile_kwargs={"render_postcompile": True})
+    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {query}", query.params).scalar_one()
+    return int(plan[0]["Plan"]["Plan Rows"]) > _SORTED
 
 
 def _end_of_stretch(connection: Connection, terms: Sequence[Term], within: Sequence[Condition]) -> Place | None:

@@ -4,12 +4,13 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.ids import EventId
-from pipeline.storage import reading, selecting
+from pipeline.ids import BatchId, EventId
+from pipeline.storage import reading, searching, selecting
 from pipeline.storage.reading import StoredVerdict
 from pipeline.storage.selecting import Place, Term, Value
 from tests.integration.dashboard.recording import Record
@@ -58,7 +59,10 @@ def holds(term: Term, item: StoredVerdict) -> bool:
         "rule": lambda value: value in {finding.rule_id for finding in item.findings},
         "outcome": lambda value: item.outcome == value,
         "min_severity": lambda value: item.severity is not None and item.severity >= value,  # type: ignore[operator]
-        "upload_id": lambda value: str(item.upload_id) == value,
+        "upload_id": lambda value: item.upload_id == value,
+        "batch_id": lambda value: (
+            isinstance(value, BatchId) and item.event_id in [EventId(value.chunk, n) for n in range(3)]
+        ),
         "from": lambda value: item.received_at >= value,  # type: ignore[operator]
         "to": lambda value: item.received_at < value,  # type: ignore[operator]
     }
@@ -76,22 +80,24 @@ def terms_of(stored: Sequence[StoredVerdict]) -> list[Term]:
         "rule": [(rules[0],)],
         "outcome": [("flagged",), ("clean",)],
         "min_severity": [(0,), (3,)],
-        "upload_id": [(UPLOADS[0],)],
+        "upload_id": [(UUID(UPLOADS[0]),)],
+        "batch_id": [(BatchId(stored[5].event_id.chunk, 0, 3),)],
         "from": [(START + timedelta(minutes=4),)],
         "to": [(START + timedelta(minutes=11),), (START + timedelta(minutes=4), START + timedelta(minutes=9))],
     }
     return [Term(key, one, negated=no) for key, some in values.items() for one in some for no in (False, True)]
 
 
-@pytest.mark.parametrize("stretch", [1, 40])
+@pytest.mark.parametrize(("stretch", "few"), [(1, 200_000), (40, 200_000), (1, 0)])
 def test_every_pair_of_terms_finds_what_it_means(
-    engine: Engine, stored: list[StoredVerdict], monkeypatch: pytest.MonkeyPatch, stretch: int
+    engine: Engine, stored: list[StoredVerdict], monkeypatch: pytest.MonkeyPatch, stretch: int, few: int
 ) -> None:
     """
     Page by page, every pair of terms lists exactly the events for which both hold, in order and each once.
     """
     monkeypatch.setattr(selecting, "_STRETCH", stretch)
     monkeypatch.setattr(selecting, "_STRETCH_OF_FLAGGED", stretch)
+    monkeypatch.setattr(searching, "_SORTED", few)
     assert len(stored) > 150
     assert {item.outcome for item in stored} == {"clean", "flagged"}
     terms = terms_of(stored)
