@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import uvloop
 
-from tests.benchmarks import accepting, beside, bulk, detection_speed, fairness, overload, rig, stages
+from tests.benchmarks import accepting, apart, beside, bulk, detection_speed, fairness, overload, rig
 from tests.benchmarks.rig import Rig, Sizes
 from tests.benchmarks.table import Table, at_most, spread, write
 from tests.integration.deploy.running import Stack
@@ -42,8 +42,14 @@ MEASURED: Mapping[str, Section] = {
     "fairness": fairness.measure,
     "overload": overload.measure,
 }
-STARTS, STAGES, ENGINE = "start", "stages", "engine"
-SECTIONS = (STARTS, *MEASURED, STAGES, ENGINE)
+APART: Mapping[str, Callable[[Sizes, Table], None]] = {
+    "stages": apart.stages,
+    "storing": apart.storing,
+    "reading": apart.reading,
+}
+LONG = {"storing", "reading"}  # minutes each, to fill a database: only when asked for by name, or in full
+STARTS, ENGINE = "start", "engine"
+SECTIONS = (STARTS, *MEASURED, *APART, ENGINE)
 
 
 def main() -> None:
@@ -55,14 +61,16 @@ def main() -> None:
     )
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()
-    chosen, sizes = options.only or SECTIONS, Sizes.chosen(full=options.full)
+    usual = [section for section in SECTIONS if options.full or section not in LONG]
+    chosen, sizes = options.only or usual, Sizes.chosen(full=options.full)
     begun, table = time.monotonic(), Table()
     print(f"seed {sizes.seed}; {_machine()}\n{sizes}\n", flush=True)
-    if set(chosen) - {STAGES, ENGINE}:
+    if {STARTS, *MEASURED}.intersection(chosen):
         _measure(chosen, sizes, table)
-    if STAGES in chosen:
-        print("\n## where the time of an uploaded file goes\n", flush=True)
-        stages.main([])
+    for section, measure in APART.items():
+        if section in chosen:
+            print(f"\n## {section}", flush=True)
+            measure(sizes, table)
     if ENGINE in chosen:
         detection_speed.main([])
     minutes = (time.monotonic() - begun) / 60

@@ -97,20 +97,6 @@ async def storm_of(prepared: Sequence[bytes], port: int, connections: int) -> tu
     return seconds, answers
 
 
-async def drip(port: int, bodies: Sequence[dict[str, str]], *, every: float, until: asyncio.Event) -> list[Answer]:
-    """Post one body after the other at a steady pace, until the event is set or none is left."""
-    connection, answers = await _open(port), list[Answer]()
-    for body in bodies:
-        if until.is_set():
-            break
-        begun, answered = time.perf_counter(), asyncio.get_running_loop().create_future()
-        connection.send(request(port, "/api/events", json.dumps(body).encode()), answered.set_result)
-        answers.append(await answered)
-        await asyncio.sleep(max(0.0, every - (time.perf_counter() - begun)))
-    connection.close()
-    return answers
-
-
 class _Connection(asyncio.Protocol):
     """One connection, which carries one request at a time; an answer has to say its length."""
 

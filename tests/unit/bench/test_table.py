@@ -1,11 +1,13 @@
 """The arithmetic of ``make bench``: ratios by round, targets, percentiles, evenness, and the page."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.bulk import file_of
+from tests.benchmarks.overload import Answers
 from tests.benchmarks.rig import growth
 from tests.benchmarks.table import BEGIN, END, Table, at_least, at_most, evenness, quantiles, ratio, spread, write
 
@@ -101,3 +103,19 @@ def test_the_figures_replace_what_stood_on_the_page(tmp_path: Path) -> None:
     page.write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match="no pair of lines"):
         write(page, ["new"])
+
+
+@pytest.mark.parametrize(
+    ("answers", "allowed"),
+    [
+        (Answers(Counter({202: 5, 429: 1, 503: 2})), True),
+        (Answers(Counter({202: 5, 500: 1})), False),
+        (Answers(Counter({202: 5, 503: 1}), without_time=1), False),
+        (Answers(Counter({202: 5}), broken=1), False),
+    ],
+)
+def test_an_overloaded_service_may_only_refuse_with_a_time(answers: Answers, *, allowed: bool) -> None:
+    """
+    Another status, a refusal that names no time, and a connection that breaks are each too much.
+    """
+    assert (answers.wrong == 0) is allowed
