@@ -27,7 +27,7 @@ _WEB = (
     "deploy.asgi",
     "uvicorn.main",
     "uvicorn.loops.uvloop",
-    "uvicorn.protocols.http.httptools_impl",
+    "pipeline.http.protocol",
 )
 _PREPARING = ("deploy.prepare", "pipeline.rules")
 
@@ -94,9 +94,10 @@ def _api(place: Place) -> ProcessSpec:
         else ("--host", place.settings.host, "--port", str(place.settings.port))
     )
     return _python(
-        place, "api", "uvicorn", "deploy.asgi:create_app", "--factory", *where, "--loop", "uvloop", "--http",
-        "httptools", "--no-access-log", "--no-server-header", "--no-proxy-headers", "--log-level", "warning",
-        "--timeout-graceful-shutdown", "2", loads=_WEB, keep_open=listening,
+        place, "api", "uvicorn", "deploy.asgi:create_app", "--factory", *where, "--loop", "uvloop",
+        "--http", "pipeline.http.protocol:PatientProtocol", "--no-access-log", "--no-server-header",
+        "--no-proxy-headers", "--log-level", "warning", "--timeout-graceful-shutdown", "2",
+        loads=_WEB, keep_open=listening,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from ingest_api.packing import Placed, Post, Sizes, pack
 from pipeline.errors import JournalBusy, JournalUnavailable, PipelineError
-from pipeline.journal import NewChunk
+from pipeline.journal import KeptReceipt, NewChunk
 
 _MOST_BYTES_A_FLUSH = 8_000_000
 _ATTEMPTS = 2
@@ -31,11 +31,21 @@ _MOST_PATIENCE_SECONDS = 0.005
 class Intake(Protocol):
     """What journals a flush, and rings for it: ``pipeline.intake.Intake``."""
 
-    async def accept(self, acceptor: str, flush: int, chunks: Sequence[NewChunk]) -> int:
-        """Return the stamp of the flush."""
+    async def accept(
+        self, acceptor: str, flush: int, chunks: Sequence[NewChunk], receipts: Sequence[KeptReceipt]
+    ) -> tuple[int, list[bytes]]:
+        """Return the stamp of the flush, and the receipts that are kept."""
 
     async def close(self) -> None:
         """Hang up."""
+
+
+class Repeated(Exception):
+    """A request of the same idempotency key was accepted before; ``receipt`` is what was kept of it."""
+
+    def __init__(self, receipt: bytes) -> None:
+        super().__init__()
+        self.receipt = receipt
 
 
 class Acceptor:
@@ -77,6 +87,7 @@ class Acceptor:
             JournalBusy: nothing was taken, since too much waits already.
             JournalFull: nothing was taken, since Redis has no memory left for it.
             JournalUnavailable: the journal did not confirm in time; the client must keep the events.
+            Repeated: nothing was taken, since a request of the same key was accepted before.
         """
         if self._pending and self._pending_bytes + post.size > self._sizes.pending_bytes:
             raise JournalBusy
@@ -150,25 +161,28 @@ class Acceptor:
         packed = pack(posts, self._sizes)
         self._flush += 1
         try:
-            stamp = await self._journaled([chunk.written() for chunk in packed.chunks])
+            stamp, kept = await self._journaled([chunk.written() for chunk in packed.chunks], packed.receipts)
         except PipelineError as error:
             _refuse(posts, error)
             return
+        _repeat(posts, packed.receipts, kept)
         self._answer(posts, packed.places, stamp)
 
-    async def _journaled(self, chunks: Sequence[NewChunk]) -> int:
+    async def _journaled(
+        self, chunks: Sequence[NewChunk], receipts: Sequence[KeptReceipt]
+    ) -> tuple[int, Sequence[bytes]]:
         # A script whose reply was lost may be sent again: the flush number makes the second one do nothing.
         until = time.monotonic() + self._wait
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                stamp = await self._intake.accept(self.acceptor, self._flush, chunks)
+                stamp, kept = await self._intake.accept(self.acceptor, self._flush, chunks, receipts)
             except JournalUnavailable:
                 if attempt == _ATTEMPTS or time.monotonic() > until:
                     raise
             else:
                 if stamp == 0:
                     raise JournalUnavailable
-                return stamp
+                return stamp, kept
         raise JournalUnavailable
 
     def _answer(self, posts: Sequence[Post], places: Sequence[Placed], stamp: int) -> None:
@@ -190,6 +204,14 @@ class Acceptor:
             _refuse([post], late)
         waits = self._flying or self._pending
         self._watch = loop.call_later(_TICK_SECONDS, self._expire) if waits else None
+
+
+def _repeat(posts: Sequence[Post], receipts: Sequence[KeptReceipt], kept: Sequence[bytes]) -> None:
+    """Tell those whose request was accepted before; an own receipt has ids in it that no other has."""
+    keyed = (post for post in posts if post.keyed is not None)
+    for post, own, found in zip(keyed, receipts, kept, strict=True):
+        if found != own.value:
+            _refuse([post], Repeated(found) if found else JournalUnavailable())
 
 
 def _refuse(posts: Sequence[Post], error: Exception) -> None:

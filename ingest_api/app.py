@@ -35,7 +35,10 @@ def open_state(settings: IngestSettings, pipe: PipeSettings) -> IngestState:
     redis = connect(pipe.redis_url.get_secret_value(), timeout=_REDIS_PATIENCE)
     engine = make_engine(pipe.database_url.get_secret_value(), pool_size=4, application="sentinel-ingest")
     celery = make_celery(pipe, "ingest_api")
-    intake = Intake(pipe.redis_url.get_secret_value(), doorbell(celery), timeout=_REDIS_PATIENCE)
+    intake = Intake(
+        pipe.redis_url.get_secret_value(), doorbell(celery),
+        timeout=_REDIS_PATIENCE, receipt_bytes=settings.idempotency_bytes,
+    )  # fmt: skip
     return make_state(settings, pipe, redis=redis, intake=intake, engine=engine, celery=celery)
 
 

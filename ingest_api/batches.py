@@ -4,9 +4,13 @@ from dataclasses import asdict
 
 from fastapi import APIRouter
 
+from ingest_api.body import LINE_TYPES
+from ingest_api.coding import CODINGS
+from ingest_api.repeating import KEPT_HOURS, MOST_CHARACTERS
 from ingest_api.state import IngestState
 from pipeline.http import Problem
 from pipeline.ids import BatchId
+from pipeline.records import ID_CHARACTERS
 from pipeline.storage import batches
 
 
@@ -49,10 +53,18 @@ def make_router(state: IngestState) -> APIRouter:
             "max_upload_bytes": chosen.max_upload_bytes,
             "max_pending_bytes": chosen.max_pending_bytes,
             "backlog_bytes": chosen.backlog_bytes,
+            "max_ratio": chosen.max_ratio,
+            "body_seconds": chosen.body_seconds,
+            "rate_events": chosen.rate_events,
+            "rate_burst": chosen.rate_burst,
+            "id_characters": ID_CHARACTERS,
+            "idempotency_key_characters": MOST_CHARACTERS,
+            "idempotency_hours": KEPT_HOURS,
+            "idempotency_bytes": chosen.idempotency_bytes,
             "earliest_timestamp": "1970-01-01T00:00:00Z",
             "latest_timestamp": "2099-12-31T23:59:59Z",
-            "content_types": ["application/json"],
-            "content_encodings": ["identity"],
+            "content_types": ["application/json", *LINE_TYPES],
+            "content_encodings": list(CODINGS),
         }
 
     return router

@@ -4,47 +4,52 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from email.message import Message
+from enum import Enum
 from functools import lru_cache
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
+from ingest_api.coding import too_large
+from ingest_api.patience import Patience
+from ingest_api.room import Place
 from pipeline.http import Problem
 
+LINE_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _PATIENCE = 4
 _PATIENCE_SECONDS = 1.0
 
 
-def require_json(request: Request) -> None:
-    """Let only ``application/json`` in UTF-8, without a content coding, pass.
+class Kind(Enum):
+    """How a body holds its events."""
+
+    JSON = "one object, or an array of them"
+    LINES = "one object a line"
+
+
+_KINDS = {"application/json": Kind.JSON} | dict.fromkeys(LINE_TYPES, Kind.LINES)
+
+
+def kind_of(request: Request) -> Kind:
+    """Return how the body holds its events.
 
     Raises:
         Problem: 415, with what to send instead.
     """
-    _refuse_media(request.headers.get("content-type", ""))
-    refuse_coding(request)
+    return _kind(request.headers.get("content-type", ""))
 
 
 @lru_cache(maxsize=64)
-def _refuse_media(text: str) -> None:
+def _kind(text: str) -> Kind:
     given = Message()
     given["content-type"] = text
     charset = given.get_content_charset("utf-8")
-    if not text or given.get_content_type() != "application/json":
-        raise Problem(415, "Unsupported media type", "Send events as 'Content-Type: application/json'.")
+    kind = _KINDS.get(given.get_content_type()) if text else None
+    if kind is None:
+        detail = "Send events as 'Content-Type: application/json', or one a line as 'application/x-ndjson'."
+        raise Problem(415, "Unsupported media type", detail)
     if charset not in {"utf-8", "us-ascii"}:
         raise Problem(415, "Unsupported media type", f"JSON travels as UTF-8, not as {charset}.")
-
-
-def refuse_coding(request: Request) -> None:
-    """Refuse compressed bodies.
-
-    Raises:
-        Problem: 415.
-    """
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in {"", "identity"}:
-        raise Problem(415, "Unsupported content coding", f"Send the body without Content-Encoding: {coding[:40]}.",
-                      headers={"Accept-Encoding": "identity"})  # fmt: skip
+    return kind
 
 
 def declared_length(request: Request) -> int:
@@ -53,42 +58,36 @@ def declared_length(request: Request) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-async def read(request: Request, *, most: int, limit: str) -> bytes:
-    """Read the whole body.
+async def read(request: Request, *, most: int, patience: Patience, place: Place) -> bytes:
+    """Read the whole body, as it was sent.
 
     Raises:
-        Problem: 413, naming ``limit``, when more than ``most`` bytes are announced or sent; 400 when the connection
-            ends before the body does.
+        Problem: 413, naming ``max_body_bytes``, when more than ``most`` bytes are announced or sent; 408 when they come
+            too slowly; 400 when the connection ends before the body does.
+        JournalBusy: there is no room for it now.
     """
     announced = declared_length(request)
     if announced > most * _PATIENCE:
-        raise too_large(most, limit)
+        raise too_large(most, "max_body_bytes")
+    if announced <= most:
+        place.grow(announced)
     parts, total = [], 0
-    stream = request.stream()
-    try:
-        async for part in stream:
-            total += len(part)
-            if max(total, announced) > most:
-                await _let_finish(stream, most * _PATIENCE - total)
-                raise too_large(most, limit)
-            parts.append(part)
-    except ClientDisconnect:
-        raise Problem(400, "The body was cut off", "The connection ended before the body did.") from None
-    return b"".join(parts)
+    pieces = patience.pieces(request)
+    async for part in pieces:
+        total += len(part)
+        if max(total, announced) > most:
+            await _let_finish(pieces, most * _PATIENCE - total)
+            raise too_large(most, "max_body_bytes")
+        place.grow(max(0, total - place.size))
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _let_finish(stream: AsyncIterator[bytes], most: int) -> None:
+async def _let_finish(pieces: AsyncIterator[bytes], most: int) -> None:
     """Read on and throw away, for a moment, since many clients read the answer only when they have sent everything."""
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, Problem):
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            async for part in stream:
+            async for part in pieces:
                 most -= len(part)
                 if most < 0:
                     return
-
-
-def too_large(most: int, limit: str) -> Problem:
-    """Return the answer to a body over a limit."""
-    cure = " Send fewer events at a time, or upload a file to /api/uploads." if limit == "max_body_bytes" else ""
-    return Problem(413, "Too large", f"The body is larger than the {most:,} bytes of {limit}.{cure}",
-                   limit=limit, maximum=most, headers={"Connection": "close"})  # fmt: skip

@@ -1,4 +1,4 @@
-"""``POST /api/events``: one event, or an array of them."""
+"""``POST /api/events``: one event, an array of them, or one a line."""
 
 import asyncio
 import time
@@ -11,22 +11,23 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from ingest_api import body as bodies
-from ingest_api.packing import Placed, Post
-from ingest_api.parse import EmptyBody, Parsed, Refused, TooDeep, WrongShape, parse, split
+from ingest_api import repeating
+from ingest_api.accept import Repeated
+from ingest_api.coding import coding_of, unpacked
+from ingest_api.packing import Keyed, Placed, Post
+from ingest_api.parse import Parsed
+from ingest_api.rates import client_of
 from ingest_api.schema import EVENTS_OPENAPI
 from ingest_api.state import IngestState
+from ingest_api.understanding import shown, understand
 from pipeline.chunk import AcceptedEvent, RejectedRecord, encode_event
-from pipeline.http import Answer, Problem
+from pipeline.http import Problem
 from pipeline.http.problems import full
 from pipeline.journal import Lane
-from pipeline.plain import plain_event
-from pipeline.records import NotJson
 
 PATH = "/api/events"
-_FIRST_ERRORS = 100
 _LIVE_EVENTS = 500
 _LARGE_BODY = 50_000
-_LIMITS = {"too_large": "max_record_bytes", "too_deep": "max_depth", "too_long": "max_name_characters"}
 _flag = TypeAdapter(bool)
 
 
@@ -40,7 +41,7 @@ def make_router(state: IngestState) -> APIRouter:
         request: Request,
         atomic: Annotated[bool, Query(description="Take all of the events or none.")] = False,  # noqa: FBT002
     ) -> Response:
-        """Take one event object, or an array of them; the answer comes when they are on disk."""
+        """Take one event object, an array of them, or one a line; the answer comes when they are on disk."""
         del atomic  # the handler reads it itself
         return await handle(request)
 
@@ -48,19 +49,59 @@ def make_router(state: IngestState) -> APIRouter:
 
 
 def make_handler(state: IngestState) -> Callable[[Request], Awaitable[Response]]:
-    """Return what serves ``POST /api/events``: read the body, understand it, make it ours, write the receipt."""
+    """Return what serves ``POST /api/events``."""
+    return _Handler(state).handle
 
-    async def handle(request: Request) -> Response:
-        atomic = _is_atomic(request)
-        bodies.require_json(request)
+
+class _Handler:
+    """Reads the body, understands it, makes it ours, and writes the receipt."""
+
+    def __init__(self, state: IngestState) -> None:
+        self._state = state
+
+    async def handle(self, request: Request) -> Response:
+        state = self._state
+        atomic, kind = _is_atomic(request), bodies.kind_of(request)
+        coding = coding_of(request.headers.get("content-encoding", ""))
+        name = repeating.name_of(request)
+        client = client_of(request)
+        state.rates.check(client)
         if state.pressure.is_high:
             raise full()
-        body = await bodies.read(request, most=state.settings.max_body_bytes, limit="max_body_bytes")
-        parsed, post = await _understand(body, state, atomic=atomic)
-        state.pressure.admit(post.lane)
-        return _receipt(await state.acceptor.accept(post), parsed)
+        with state.room.enter(client) as place:
+            body = await bodies.read(request, most=state.settings.max_body_bytes, patience=state.patience, place=place)
+            received_at = time.time_ns() // 1000
+            if coding != "identity":
+                body = await asyncio.to_thread(unpacked, body, coding, state.bounds)
+                place.grow(max(0, len(body) - place.size))
 
-    return handle
+            def understood() -> tuple[Parsed, Post]:
+                parsed = understand(body, kind, state, atomic=atomic)
+                return parsed, _post(parsed, received_at)
+
+            # Other requests go on while a large one is read.
+            parsed, post = await asyncio.to_thread(understood) if len(body) > _LARGE_BODY else understood()
+            if name is None:
+                return await self._accept(client, post, parsed)
+            with state.keys.running(name):
+                post.keyed = Keyed(name, lambda placed: repeating.kept(body, _receipt(placed, parsed)))
+                try:
+                    return await self._accept(client, post, parsed)
+                except Repeated as before:
+                    return repeating.answer_again(before.receipt, body)
+
+    async def _accept(self, client: str, post: Post, parsed: Parsed) -> Response:
+        rates = self._state.rates
+        self._state.pressure.admit(post.lane)
+        rates.charge(client, len(parsed.events))
+        try:
+            placed = await self._state.acceptor.accept(post)
+        except BaseException:  # what was not taken costs nothing
+            rates.refund(client, len(parsed.events))
+            raise
+        answer = repeating.accepted(_receipt(placed, parsed), f"/api/batches/{placed.batch_id}", len(parsed.refused))
+        answer.raw_headers += [(name.lower().encode(), text.encode()) for name, text in rates.headers(client).items()]
+        return answer
 
 
 def _is_atomic(request: Request) -> bool:
@@ -80,62 +121,6 @@ def _is_atomic(request: Request) -> bool:
         raise Problem(422, "Unusable parameters", str(errors[0]["detail"]), errors=errors) from None
 
 
-async def _understand(body: bytes, state: IngestState, *, atomic: bool) -> tuple[Parsed, Post]:
-    received_at = time.time_ns() // 1000
-
-    def understood() -> tuple[Parsed, Post]:
-        parsed = _parsed(body, state)
-        _refuse_if_useless(parsed, atomic=atomic)
-        return parsed, _post(parsed, received_at)
-
-    # Other requests go on while a large one is read.
-    return await asyncio.to_thread(understood) if len(body) > _LARGE_BODY else understood()
-
-
-def _parsed(body: bytes, state: IngestState) -> Parsed:
-    limits = state.pipe.record_limits
-    if len(body) <= limits.max_bytes and (event := plain_event(body, limits.max_name)) is not None:
-        return Parsed([event], [])
-    try:
-        records = split(body)
-    except EmptyBody:
-        raise Problem(
-            422, "Nothing was sent", "The body is empty; send one event object or an array of them."
-        ) from None
-    except WrongShape:
-        detail = "The body has to be one event object or an array of them."
-        raise Problem(422, "Neither an object nor an array", detail) from None
-    except TooDeep:
-        raise Problem(
-            413, "Nested too deeply", f"The body is nested deeper than the {state.pipe.max_depth} levels of max_depth.",
-            limit="max_depth", maximum=state.pipe.max_depth,
-        ) from None  # fmt: skip
-    except NotJson as error:
-        detail = f"{error.detail}, at byte {error.offset}."
-        raise Problem(400, "Not JSON", detail[0].upper() + detail[1:], byte_offset=error.offset) from None
-    most = state.settings.max_events
-    if len(records) > most:
-        raise Problem(
-            413, "Too many events",
-            f"The array has {len(records):,} events, more than the {most:,} of max_events. Send it in parts, or upload "
-            "it as a file to /api/uploads.",
-            limit="max_events", maximum=most,
-        )  # fmt: skip
-    return parse(records, limits)
-
-
-def _refuse_if_useless(parsed: Parsed, *, atomic: bool) -> None:
-    if not parsed.events:
-        raise Problem(422, "Nothing was sent", "The array is empty; send at least one event.")
-    if len(parsed.refused) == len(parsed.events) or (atomic and parsed.refused):
-        what = "No record is an event" if not atomic else "Not every record is an event, and all or none were asked for"
-        errors = _errors(parsed.refused)
-        limits = {_LIMITS.get(found.code) for found in parsed.refused}
-        if None not in limits:
-            raise Problem(413, "Over a limit", f"{what}: {errors[0]['detail']}.", limit=limits.pop(), errors=errors)
-        raise Problem(422, "Not accepted", f"{what}: {errors[0]['detail']}.", errors=errors)
-
-
 def _post(parsed: Parsed, received_at: int) -> Post:
     def refuse(batch_id: str) -> list[RejectedRecord]:
         return [
@@ -148,7 +133,7 @@ def _post(parsed: Parsed, received_at: int) -> Post:
     return Post(lane, events, refuse, len(parsed.refused), sum(len(found.record) for found in parsed.refused))
 
 
-def _receipt(placed: Placed, parsed: Parsed) -> Response:
+def _receipt(placed: Placed, parsed: Parsed) -> bytes:
     batch_id = str(placed.batch_id)
     status_url = f"/api/batches/{batch_id}"
     ids = placed.event_ids()
@@ -158,17 +143,8 @@ def _receipt(placed: Placed, parsed: Parsed) -> Response:
         "rejected": len(parsed.refused),
         "status_url": status_url,
         "event_ids": [None if event is None else next(ids) for event in parsed.events],
-        "errors": _errors(parsed.refused),
+        "errors": shown(parsed.refused),
     }
-    headers = [(b"location", status_url.encode())]
     if parsed.refused:
-        headers.append((b"sentinel-rejected", b"%d" % len(parsed.refused)))
         receipt["rejections_url"] = f"{status_url}/rejections"
-    return Answer(202, msgspec.json.encode(receipt), headers)
-
-
-def _errors(refused: list[Refused]) -> list[dict[str, object]]:
-    return [
-        {"index": found.index, "pointer": found.pointer, "code": found.code, "detail": found.detail}
-        for found in refused[:_FIRST_ERRORS]
-    ]
+    return msgspec.json.encode(receipt)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pipeline.chunk import RejectedRecord, join
 from pipeline.ids import BatchId, new_uuid, nth_chunk
-from pipeline.journal import Lane, NewChunk
+from pipeline.journal import KeptReceipt, Lane, NewChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,20 @@ class Sizes:
     pending_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """The name under which a request's receipt is kept, and how it is written."""
+
+    name: str
+    receipt: Callable[["Placed"], bytes]
+
+
 @dataclass(slots=True)
 class Post:
     """What one request wants accepted: its events as ``pipeline.chunk.encode_event`` writes them, and what was refused.
 
-    Refused records travel with the events, and count like them: ``refused`` and ``refused_bytes``.
+    Refused records travel with the events, and count like them: ``refused`` and ``refused_bytes``. A post that is
+    ``keyed`` shares no chunk, so that it can be left out.
     """
 
     lane: Lane
@@ -31,6 +40,7 @@ class Post:
     refuse: Callable[[str], list[RejectedRecord]]
     refused: int = 0
     refused_bytes: int = 0
+    keyed: Keyed | None = None
     size: int = field(init=False)
     done: asyncio.Future["Placed"] = field(init=False)
     deadline: float = field(init=False)
@@ -62,17 +72,20 @@ class _Growing:
     events: list[bytes] = field(default_factory=list)
     rejections: list[RejectedRecord] = field(default_factory=list)
     size: int = 0
+    receipt: str = ""
 
     def written(self) -> NewChunk:
-        return NewChunk(self.chunk_id.hex, self.lane, len(self.events), join(self.events, self.rejections))
+        body = join(self.events, self.rejections)
+        return NewChunk(self.chunk_id.hex, self.lane, len(self.events), body, receipt=self.receipt)
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The chunks of one flush, and where each post went."""
+    """The chunks of one flush, where each post went, and the receipts of those that are keyed."""
 
     chunks: list[_Growing]
     places: list[Placed]
+    receipts: list[KeptReceipt]
 
 
 def pack(posts: Sequence[Post], sizes: Sizes) -> Packed:
@@ -82,8 +95,10 @@ def pack(posts: Sequence[Post], sizes: Sizes) -> Packed:
     shared: dict[Lane, _Growing] = {}
     for post in posts:
         runs = list(_runs(post, sizes))
-        places.append(_share(post, shared, chunks, sizes) if len(runs) == 1 else _own(post, runs, chunks))
-    return Packed(chunks, places)
+        alone = len(runs) > 1 or post.keyed is not None
+        places.append(_own(post, runs, chunks) if alone else _share(post, shared, chunks, sizes))
+    keyed = ((post.keyed, placed) for post, placed in zip(posts, places, strict=True) if post.keyed is not None)
+    return Packed(chunks, places, [KeptReceipt(each.name, each.receipt(placed)) for each, placed in keyed])
 
 
 def _share(post: Post, shared: dict[Lane, _Growing], chunks: list[_Growing], sizes: Sizes) -> Placed:
@@ -108,6 +123,9 @@ def _own(post: Post, runs: Sequence[tuple[int, int]], chunks: list[_Growing]) ->
     first = new_uuid()
     batch_id = BatchId(first, 0, len(post.events), len(runs))
     made = [_Growing(nth_chunk(first, index), post.lane, post.events[a:b]) for index, (a, b) in enumerate(runs)]
+    if post.keyed is not None:
+        for chunk in made:
+            chunk.receipt = post.keyed.name
     made[0].rejections += post.refuse(str(batch_id))
     chunks += made
     return Placed(batch_id, [len(chunk.events) for chunk in made])

@@ -1,13 +1,15 @@
 """What did you say? The body of a post becomes records; which of them are events is said one by one."""
 
 import codecs
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from detection import Event
 from pipeline.records import NotJson, RecordLimits, RejectedRecordError, mend_surrogates, syntax_error, to_event
 
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 _records = msgspec.json.Decoder(list[msgspec.Raw])
 _FOREIGN_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF32_BE: "UTF-32"}
 
@@ -26,13 +28,14 @@ class TooDeep(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A record that is no event: its place in the request, the reason, and its bytes."""
+    """A record that is no event: its place in the request, the reason, its bytes, and in NDJSON its line from 1 on."""
 
     index: int
     pointer: str
     code: str
     detail: str
     record: bytes
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,31 @@ def split(body: bytes) -> list[bytes]:
         raise NotJson(skipped + found.offset, found.detail) from error
 
 
-def parse(records: list[bytes], limits: RecordLimits) -> Parsed:
+def split_lines(body: bytes, most: int) -> tuple[list[bytes], list[int]]:
+    """Return the records of NDJSON, one a line, and their lines' numbers. Blank lines hold none.
+
+    It goes no further than one record behind ``most``.
+
+    Raises:
+        EmptyBody, NotJson: the body holds no records at all, and why.
+    """
+    data = mend_surrogates(_unmarked(body))
+    records: list[bytes] = []
+    lines: list[int] = []
+    number, last = 1, 0
+    for found in _LINE.finditer(data):
+        number += data.count(b"\n", last, found.start())
+        last = found.start()
+        records.append(found[0].rstrip(b" \t\r"))
+        lines.append(number)
+        if len(records) > most:
+            break
+    if not records:
+        raise EmptyBody
+    return records, lines
+
+
+def parse(records: list[bytes], limits: RecordLimits, lines: list[int] | None = None) -> Parsed:
     """Judge each record by itself: a bad one costs the others nothing."""
     events: list[Event | None] = []
     refused: list[Refused] = []
@@ -81,19 +108,29 @@ def parse(records: list[bytes], limits: RecordLimits) -> Parsed:
         except NotJson as error:
             events.append(None)
             refused.append(Refused(index, "", "not_json", f"{error.detail} (byte {error.offset})", raw))
+    if lines is not None:
+        refused = [
+            replace(found, line=lines[found.index], detail=f"line {lines[found.index]}: {found.detail}")
+            for found in refused
+        ]
     return Parsed(events, refused)
 
 
-def _utf8(body: bytes) -> bytes:
+def _unmarked(body: bytes) -> bytes:
     for mark, name in _FOREIGN_MARKS.items():
         if body.startswith(mark):
             raise NotJson(0, f"the body is {name}; JSON travels as UTF-8")
     data = body.removeprefix(codecs.BOM_UTF8)
-    skipped = len(body) - len(data)
     if b"\0" in data[:4]:
-        raise NotJson(skipped + data.index(b"\0"), "the body is UTF-16 or binary; JSON travels as UTF-8")
+        offset = len(body) - len(data) + data.index(b"\0")
+        raise NotJson(offset, "the body is UTF-16 or binary; JSON travels as UTF-8")
+    return data
+
+
+def _utf8(body: bytes) -> bytes:
+    data = _unmarked(body)
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        raise NotJson(skipped + error.start, "the body is not valid UTF-8") from None
+        raise NotJson(len(body) - len(data) + error.start, "the body is not valid UTF-8") from None
     return mend_surrogates(data)

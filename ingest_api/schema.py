@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from ingest_api.coding import CODINGS
+from ingest_api.repeating import MOST_CHARACTERS
+
 _EXAMPLE = {
     "timestamp": "2024-01-15T14:30:00Z",
     "user": "alice",
@@ -42,7 +45,16 @@ EVENT_SCHEMA: dict[str, Any] = {
     "additionalProperties": True,
 }
 
+_HEADERS: dict[str, dict[str, Any]] = {
+    "Idempotency-Key": {
+        "schema": {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS},
+        "description": "Sent again with the same body, the request gets its first receipt, and is taken once.",
+    },
+    "Content-Encoding": {"schema": {"type": "string", "enum": list(CODINGS)}},
+}
+
 EVENTS_OPENAPI: dict[str, Any] = {
+    "parameters": [{"name": name, "in": "header", "required": False, **header} for name, header in _HEADERS.items()],
     "requestBody": {
         "required": True,
         "content": {
@@ -56,7 +68,8 @@ EVENTS_OPENAPI: dict[str, Any] = {
                         "value": {**_EXAMPLE, "session_id": "s-42", "metadata": {"model": "m-1"}},
                     },
                 },
-            }
+            },
+            "application/x-ndjson": {"schema": {"type": "string", "description": "One event object a line."}},
         },
     },
 }

@@ -3,6 +3,7 @@
 import asyncio
 import codecs
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -10,9 +11,11 @@ from typing import BinaryIO
 import structlog
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from ingest_api import body as bodies
+from ingest_api.coding import Bounds, Decoder, coding_of, too_large
+from ingest_api.patience import Patience
 from pipeline.http import Problem
 
 _PIECE = 1 << 20
@@ -28,27 +31,32 @@ class Spooled:
     size: int
 
 
-async def spool(request: Request, folder: Path, upload_id: str, *, most: int) -> Spooled:
-    """Write the form's field ``file`` to the spool.
+async def spool(
+    request: Request, folder: Path, upload_id: str, *, most: int, ratio: int, patience: Patience
+) -> Spooled:
+    """Write the form's field ``file`` to the spool, unpacked.
 
     Raises:
-        Problem: 400, 413, 415 or 422; nothing stays in the spool then.
+        Problem: 400, 408, 413, 415, 422 or 503; nothing stays in the spool then.
     """
     boundary = _boundary(request)
+    # A form may go on before and behind its file, but not for ever.
+    bounds = Bounds(most, "max_upload_bytes", ratio, beside=_PIECE)
+    decoder = Decoder(coding_of(request.headers.get("content-encoding", "")), bounds)
     if bodies.declared_length(request) > most + _PIECE:
-        raise bodies.too_large(most, "max_upload_bytes")
+        raise too_large(most, "max_upload_bytes")
     path = folder / f"{upload_id}.json"
     partial = path.with_suffix(".part")
     try:
         with partial.open("wb") as target:
             reader = _Reader(boundary, target, most)
-            await _receive(request, reader, most)
+            async for piece in patience.pieces(request):
+                if piece:  # a disk that stalls must not hold up every other request
+                    await asyncio.to_thread(reader.feed, decoder.feed(piece))
+            decoder.close()
             reader.close()
             await asyncio.to_thread(_to_disk, target)
         await asyncio.to_thread(_publish, partial, path)
-    except ClientDisconnect:
-        partial.unlink(missing_ok=True)
-        raise Problem(400, "The upload was cut off", "The connection ended before the file did.") from None
     except OSError as error:
         partial.unlink(missing_ok=True)
         structlog.get_logger().error("spool_failed", error=str(error))
@@ -60,17 +68,6 @@ async def spool(request: Request, folder: Path, upload_id: str, *, most: int) ->
         partial.unlink(missing_ok=True)
         raise
     return Spooled(path, reader.file_name, reader.size)
-
-
-async def _receive(request: Request, reader: "_Reader", most: int) -> None:
-    total = 0
-    async for piece in request.stream():
-        total += len(piece)
-        # A form may go on before and behind its file, but not for ever.
-        if total > most + _PIECE:
-            raise bodies.too_large(most, "max_upload_bytes")
-        if piece:  # a disk that stalls must not hold up every other request
-            await asyncio.to_thread(reader.feed, piece)
 
 
 class _Reader:
@@ -97,10 +94,11 @@ class _Reader:
             },
         )
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, pieces: Iterable[bytes]) -> None:
         """Take the next bytes of the body."""
         try:
-            self._parser.write(piece)
+            for piece in pieces:
+                self._parser.write(piece)
         except MultipartParseError as error:
             raise Problem(400, "The form cannot be read", f"It is no multipart/form-data: {error}.") from error
 
@@ -144,7 +142,7 @@ class _Reader:
             return
         self.size += end - start
         if self.size > self._most:
-            self._refuse(bodies.too_large(self._most, "max_upload_bytes"))
+            self._refuse(too_large(self._most, "max_upload_bytes"))
             return
         if not self._begun:
             self._look_at_start(data[start:end])
@@ -182,7 +180,6 @@ class _Header:
 
 def _boundary(request: Request) -> bytes:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
-    bodies.refuse_coding(request)
     if kind != b"multipart/form-data":
         raise Problem(415, "Unsupported media type", "Send the file as multipart/form-data, in the field 'file'.")
     boundary = options.get(b"boundary", b"")

@@ -10,8 +10,13 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from ingest_api.accept import Acceptor
+from ingest_api.coding import Bounds
 from ingest_api.packing import Sizes
+from ingest_api.patience import Patience
 from ingest_api.pressure import Pressure
+from ingest_api.rates import Rates
+from ingest_api.repeating import Keys
+from ingest_api.room import Room
 from ingest_api.settings import IngestSettings
 from pipeline.errors import StorageUnavailable
 from pipeline.health import durability
@@ -35,6 +40,10 @@ class IngestState:
     celery: Celery
     acceptor: Acceptor
     pressure: Pressure
+    room: Room
+    patience: Patience
+    rates: Rates
+    keys: Keys
     reporter: "Reporter"
 
     @property
@@ -42,6 +51,11 @@ class IngestState:
         """The folder of uploaded files; made when it is missing."""
         self.pipe.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self.pipe.spool
+
+    @property
+    def bounds(self) -> Bounds:
+        """What a compressed body may unpack to."""
+        return Bounds(self.settings.max_body_bytes, "max_body_bytes", self.settings.max_ratio)
 
     def start(self) -> None:
         """Start what runs beside the requests, on the running loop; say in the log how durable a 202 is here."""
@@ -66,8 +80,21 @@ def make_state(
     journal = Journal(redis, lease_seconds=pipe.lease_seconds, max_attempts=pipe.max_attempts)
     sizes = Sizes(pipe.chunk_events, pipe.chunk_bytes, settings.max_pending_bytes)
     acceptor = Acceptor(intake, sizes, wait_seconds=settings.accept_seconds)
-    pressure = Pressure(redis, share=pipe.memory_share, backlog=settings.backlog_bytes)
-    return IngestState(settings, pipe, redis, journal, engine, celery, acceptor, pressure, Reporter(acceptor, engine))
+    return IngestState(
+        settings=settings,
+        pipe=pipe,
+        redis=redis,
+        journal=journal,
+        engine=engine,
+        celery=celery,
+        acceptor=acceptor,
+        pressure=Pressure(redis, share=pipe.memory_share, backlog=settings.backlog_bytes),
+        room=Room(settings.max_pending_bytes),
+        patience=Patience(settings.body_seconds),
+        rates=Rates(settings.rate_events, settings.rate_burst),
+        keys=Keys(),
+        reporter=Reporter(acceptor, engine),
+    )
 
 
 class Reporter:

@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from ingest_api.rates import client_of
 from ingest_api.schema import UPLOAD_OPENAPI
 from ingest_api.spooling import Spooled, spool
 from ingest_api.state import IngestState
@@ -27,10 +28,15 @@ def make_router(state: IngestState) -> APIRouter:
     @router.post("/api/uploads", status_code=202, openapi_extra=UPLOAD_OPENAPI, summary="Upload a file")
     async def post_upload(request: Request) -> Response:
         """Take a ``.json`` file that holds one event object or an array of them; it is judged in the background."""
+        client, chosen = client_of(request), state.settings
+        state.rates.check(client)
         if state.pressure.is_high:
             raise full()
         upload_id = new_uuid()
-        spooled = await spool(request, state.spool, str(upload_id), most=state.settings.max_upload_bytes)
+        spooled = await spool(
+            request, state.spool, str(upload_id),
+            most=chosen.max_upload_bytes, ratio=chosen.max_ratio, patience=state.patience,
+        )  # fmt: skip
         await asyncio.to_thread(_open, state, upload_id, spooled)
         if prefers_page(request):
             return RedirectResponse(f"/uploads/{upload_id}", status_code=303)

@@ -7,16 +7,15 @@ The wording of the steps was checked by an exhaustive model; change a script onl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
-from itertools import chain
 from typing import Any, Literal, cast
 
 from redis import Redis
 
+from pipeline._accepting import KeptReceipt, Lane, NewChunk, accept_arguments
 from pipeline._scripts import connect, sources, translated
 from pipeline.errors import JournalUnavailable
 
-__all__ = ["EMPTY", "UPLOAD", "Journal", "Lane", "Leased", "NewChunk", "OpenChunk", "Slice", "connect"]
+__all__ = ["EMPTY", "UPLOAD", "Journal", "KeptReceipt", "Lane", "Leased", "NewChunk", "OpenChunk", "Slice", "connect"]
 
 UPLOAD = "upload:"
 EMPTY = "+inf"
@@ -24,24 +23,6 @@ _GRACE = 1_000_000
 # Chunks are judged in company as long as all of them together are a small one.
 _COMPANY_EVENTS, _COMPANY_BYTES = 250, 1 << 18
 _UNDER_MEMORY_PRESSURE = ("lease", "lease_more", "settle", "postpone", "fail", "sweep", "pass_on", "split")
-
-
-class Lane(StrEnum):
-    """The way a chunk travels; each has its own queue and its own workers."""
-
-    REALTIME = "realtime"
-    BULK = "bulk"
-
-
-@dataclass(frozen=True, slots=True)
-class NewChunk:
-    """A chunk to be journaled: its id, its lane, how many events it holds, and its encoded bytes."""
-
-    chunk_id: str
-    lane: Lane
-    events: int
-    body: bytes
-    upload_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +78,7 @@ class Journal:
 
     def accept(self, acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str = "") -> int:
         """Do what ``pipeline.intake.Intake.accept`` does, without an event loop."""
-        return int(self._run("accept", accept_arguments(acceptor, flush, chunks, bell)))
+        return int(self._run("accept", accept_arguments(acceptor, flush, chunks, bell))[0])
 
     def lease(self, entry_id: str, token: str) -> Leased | None:
         """Take an entry for a while. Returns None when it is gone, or somebody else works on it."""
@@ -278,12 +259,6 @@ class Journal:
     def _run(self, name: str, arguments: Sequence[str | int | bytes]) -> Any:  # noqa: ANN401 - what the script returns
         with translated():
             return self._scripts[name](args=arguments)
-
-
-def accept_arguments(acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str) -> list[str | int | bytes]:
-    """Return what the script ``accept`` is given, by whoever runs it."""
-    parts = ((chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body) for chunk in chunks)
-    return [acceptor, flush, bell, *cast("chain[str | int | bytes]", chain.from_iterable(parts))]
 
 
 def _leased(entry_id: str, token: str, found: Sequence[bytes], *, exhausted: bool = False) -> Leased:

@@ -16,7 +16,8 @@ REQUIRED = ("timestamp", "user", "agent", "tool", "prompt", "response")
 _OPTIONAL = ("session_id", "trace_id")
 _NAMES = ("user", "agent", "tool")
 _KNOWN = frozenset({*REQUIRED, *_OPTIONAL, "id", "metadata"})
-_CLIENT_ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
+ID_CHARACTERS = 128
+_CLIENT_ID = re.compile(rf"[A-Za-z0-9._~:-]{{1,{ID_CHARACTERS}}}")
 _SURROGATES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
     rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
@@ -202,7 +203,7 @@ def _client_id(members: Mapping[str, msgspec.Raw]) -> str | None:
         return None
     given = _text(members, "id")
     if _CLIENT_ID.fullmatch(given) is None:
-        detail = "id has to be 1 to 128 characters of A-Z, a-z, 0-9 and ._~:-"
+        detail = f"id has to be 1 to {ID_CHARACTERS} characters of A-Z, a-z, 0-9 and ._~:-"
         raise RejectedRecordError("/id", "invalid_id", detail)
     return given
 

@@ -2,7 +2,7 @@
 
 from pipeline.http.answers import Answer
 from pipeline.http.edge import Edge
-from pipeline.http.guard import Guard, KeyRing
+from pipeline.http.guard import ANYONE, Guard, KeyRing
 from pipeline.http.problems import Problem
 
-__all__ = ["Answer", "Edge", "Guard", "KeyRing", "Problem"]
+__all__ = ["ANYONE", "Answer", "Edge", "Guard", "KeyRing", "Problem"]

@@ -26,6 +26,7 @@ from pipeline.errors import StorageUnavailable
 from pipeline.http.problems import Problem
 from pipeline.storage import keys, transaction
 
+ANYONE = "anyone"
 _FRESH_SECONDS = 1.0
 _HOSTS_REMEMBERED = 64
 _COPY = "sentinel:keys"
@@ -133,12 +134,12 @@ class Guard:
     def _speaker(self, request: HTTPConnection) -> str:
         path: str = request.scope["path"]
         if path in _OPEN_PATHS or path.startswith("/static/"):
-            return "anyone"
+            return ANYONE
         self._same_origin(request)
         active = self._ring.current()
         if not active and self._may_be_open:
             self._our_host(request)
-            return "anyone"
+            return ANYONE
         presented = _presented(request)
         if presented is None:
             raise Problem(

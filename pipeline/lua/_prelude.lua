@@ -69,3 +69,33 @@ local function unlease(id, lane, ring)
   redis.call('ZREM', leased(lane), id)
   redis.call('ZADD', rung(lane), ring, id)
 end
+
+-- Receipts of requests that bore an idempotency key: kept for a day, or until younger ones need their room.
+local receipts, receipt_ages = 'sentinel:receipts', 'sentinel:receipts:ages'
+local day, beside = 86400000000, 200
+
+local function receipt(name, at)
+  local since = redis.call('ZSCORE', receipt_ages, name)
+  return since and tonumber(since) > at - day and redis.call('HGET', receipts, name)
+end
+
+local function drop_receipt(name)
+  local size = redis.call('HSTRLEN', receipts, name)
+  if size > 0 then redis.call('HINCRBY', 'sentinel:bytes', 'receipts', -size - beside) end
+  redis.call('HDEL', receipts, name)
+  redis.call('ZREM', receipt_ages, name)
+end
+
+local function keep_receipt(name, value, at, most)
+  drop_receipt(name)
+  redis.call('HSET', receipts, name, value)
+  redis.call('ZADD', receipt_ages, number(at), name)
+  local held = redis.call('HINCRBY', 'sentinel:bytes', 'receipts', #value + beside)
+  for i, old in ipairs(redis.call('ZRANGEBYSCORE', receipt_ages, '-inf', number(at - day), 'LIMIT', 0, 10)) do
+    drop_receipt(old)
+  end
+  while held > tonumber(most) and redis.call('ZCARD', receipt_ages) > 1 do
+    drop_receipt(redis.call('ZRANGE', receipt_ages, 0, 0)[1])
+    held = tonumber(redis.call('HGET', 'sentinel:bytes', 'receipts'))
+  end
+end

@@ -12,6 +12,8 @@ from typing import Any, Self
 import uvicorn
 from fastapi import FastAPI
 
+from pipeline.http.protocol import PatientProtocol
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -32,7 +34,7 @@ class Listening:
     def __init__(self, app: FastAPI) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
-        self._server = _Server(uvicorn.Config(app, http="httptools", log_level="critical", access_log=False))
+        self._server = _Server(uvicorn.Config(app, http=PatientProtocol, log_level="critical", access_log=False))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
 
     def __enter__(self) -> Self:

@@ -108,7 +108,7 @@ def test_a_fault_of_the_server_is_a_problem_with_an_id(
     """
     An error that nobody expects is answered as one, and says nothing of itself.
     """
-    monkeypatch.setattr("ingest_api.events.plain_event", lambda *_: 1 / 0)
+    monkeypatch.setattr("ingest_api.understanding.plain_event", lambda *_: 1 / 0)
     for client in both_ways:
         answer = client.post("/api/events", content=raw(), headers=JSON)
         assert answer.status_code == 500

@@ -58,12 +58,14 @@ def test_every_limit_is_listed(open_door: Callable[..., TestClient]) -> None:
     """
     chosen = {
         "max_body_bytes": 123_456, "max_events": 77, "max_record_bytes": 9_999, "max_depth": 5,
-        "max_name_characters": 33, "max_upload_bytes": 1_234_567, "max_pending_bytes": 2_000_000,
+        "max_name_characters": 33, "max_upload_bytes": 1_234_567, "max_pending_bytes": 2_000_000, "max_ratio": 20,
+        "body_seconds": 3.5, "rate_events": 12.5, "rate_burst": 99, "idempotency_bytes": 1_500_000,
     }  # fmt: skip
     found = open_door(**chosen).get("/api/limits").json()
 
     assert chosen == {name: found[name] for name in chosen}
-    assert found["content_types"] == ["application/json"]
+    assert found["content_types"][:2] == ["application/json", "application/x-ndjson"]
+    assert found["content_encodings"] == ["gzip", "zstd", "identity"]
 
 
 def test_chosen_limits_are_in_force(open_door: Callable[..., TestClient]) -> None:
