@@ -64,7 +64,7 @@ def main() -> None:
     usual = [section for section in SECTIONS if options.full or section not in LONG]
     chosen, sizes = options.only or usual, Sizes.chosen(full=options.full)
     begun, table = time.monotonic(), Table()
-    print(f"seed {sizes.seed}; {_machine()}\n{sizes}\n", flush=True)
+    print(f"seed {sizes.seed}; {_machine()}\n{sizes.told()}\n", flush=True)
     if {STARTS, *MEASURED}.intersection(chosen):
         _measure(chosen, sizes, table)
     for section, measure in APART.items():
@@ -76,7 +76,8 @@ def main() -> None:
     minutes = (time.monotonic() - begun) / 60
     print(f"\n{minutes:.1f} minutes; targets missed: {table.missed}")
     if options.write:
-        write(_PAGE, [f"{_machine()}; seed {sizes.seed}; {minutes:.0f} minutes.", "", *table.markdown()])
+        lines = [f"{_machine()}; {minutes:.0f} minutes; sizes: {sizes.told()}.", "", *table.markdown()]
+        write(_PAGE, lines)
 
 
 def _measure(chosen: Sequence[str], sizes: Sizes, table: Table) -> None:

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,12 @@ class Sizes:
             file_events=_number("BENCH_FILE_EVENTS", 1_350_000 if full else 150_000),
             live_samples=_number("BENCH_LIVE_SAMPLES", 2_000),
             seconds=_number("BENCH_SECONDS", 600 if full else 60),
+        )
+
+    def told(self) -> str:
+        """Return them in words."""
+        return ", ".join(
+            f"{name.replace('_', ' ')} {value:,}" for name, value in asdict(self).items() if name != "seed"
         )
 
 
