@@ -109,7 +109,7 @@ def _surplus(connection: Connection, audit: Audit) -> Iterator[Condition]:
     if (events := audit.ledger.surplus - strays.count(connection)) > 0:
         yield Condition(
             IncidentKind.SURPLUS,
-            "chunks",
+            ledger.UNCOUNTED,
             f"{_events(events)} settled that nobody accepted",
             f"PostgreSQL counts {_events(events)} as settled that Redis never counted as accepted.",
             events,

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import psycopg2
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -65,6 +65,11 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise
     finally:
         _open.reset(token)
+
+
+def freeze(connection: Connection) -> None:
+    """Let a transaction that has just begun see everything as of one moment, whatever others commit meanwhile."""
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
 @contextmanager

@@ -93,8 +93,13 @@ class Notice:
 def observe(connection: Connection, kinds: Collection[IncidentKind], found: Iterable[Condition]) -> int:
     """Note what a look at these kinds found, and lay out what has to be told of it.
 
-    A condition is told when it was seen for some seconds, and over when it was not seen for some seconds: a look that
+    A condition is told when every look of some seconds saw it, and over when none of some seconds did: a look that
     falls into the middle of a change tells nobody anything.
+
+    Args:
+        connection: a transaction that holds this look and no other.
+        kinds: what was looked for; incidents of other kinds are left alone.
+        found: what was found.
 
     Returns:
         How many announcements were laid out.
@@ -103,7 +108,7 @@ def observe(connection: Connection, kinds: Collection[IncidentKind], found: Iter
         _see(connection, condition)
     now = func.clock_timestamp()
     mine = table.c.kind.in_([kind.value for kind in kinds]) & table.c.ended_at.is_(None)
-    connection.execute(delete(table).where(mine, table.c.told_at.is_(None), table.c.seen_at < now - _OVER_AFTER))
+    connection.execute(delete(table).where(mine, table.c.told_at.is_(None), table.c.seen_at < func.now()))
     began = connection.execute(
         update(table)
         .where(mine, table.c.told_at.is_(None), table.c.seen_at - table.c.opened_at >= _CONFIRMED_AFTER)
@@ -134,6 +139,13 @@ def listing(connection: Connection, *, limit: int) -> Sequence[Incident]:
         .limit(limit)
     )
     return [_incident(row) for row in rows.mappings()]
+
+
+def events_of(connection: Connection, kind: IncidentKind, subject: str) -> int:
+    """Return how many events an incident that was told and lasts is about, as the last look found it; 0 without one."""
+    of = (table.c.kind == kind.value) & (table.c.subject == subject)
+    lasts = table.c.told_at.is_not(None) & table.c.ended_at.is_(None)
+    return int(connection.execute(select(func.sum(table.c.events)).where(of, lasts)).scalar() or 0)
 
 
 def notices(connection: Connection, notice_ids: Collection[UUID]) -> Sequence[Notice]:

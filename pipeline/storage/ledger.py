@@ -11,13 +11,15 @@ from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.ids import ChunkId
 from pipeline.journal import Journal, OpenChunk
-from pipeline.storage import strays
-from pipeline.storage._engine import transaction
+from pipeline.storage import incidents, strays
+from pipeline.storage._engine import freeze, transaction
 from pipeline.storage._operation import counted
+from pipeline.storage.incidents import IncidentKind
 
 # What an acceptor acknowledged reaches the witness a second or two later; before that a cell says nothing.
 _REPORTED_AFTER_SECONDS = 5
 _LOOKS_BACK_SECONDS = 900
+UNCOUNTED = "chunks"  # the subject of a surplus of settled events that Redis never counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,10 @@ def audit(engine: Engine, journal: Journal) -> Audit:
         JournalUnavailable, StorageUnavailable: one side is away.
     """
     stamp, accepted, opened = journal.read()
-    # Before PostgreSQL is asked: what is gone from the journal by now was settled there, or is lost.
-    there = journal.chunk_events([chunk.chunk_id for chunk in opened])
-    gone = {chunk.chunk_id for chunk, found in zip(opened, there, strict=True) if found is None}
+    gone = _gone(journal, opened)
     with transaction(engine) as connection:
+        # A chunk that commits meanwhile would be neither settled nor open.
+        freeze(connection)
         judged, duplicates, dead = _settled(connection, datetime.fromtimestamp(stamp / 1e6, UTC))
         still_open = _still_open(connection, opened, gone)
         shortfalls = _shortfalls(connection, still_open, stamp // 1_000_000)
@@ -125,7 +127,8 @@ def remember(engine: Engine, journal: Journal) -> int:
     """Note how far Redis has counted, and make good what it forgot since the last note.
 
     A Redis that lost the tail of its log has lost its count of events that were accepted and are judged; without this
-    they would look like verdicts that nobody asked for. What is lost altogether the witness knows.
+    they would look like verdicts that nobody asked for. What is lost altogether the witness knows. A surplus that was
+    told before stays one.
 
     Returns:
         How many events Redis had forgotten to have counted.
@@ -135,13 +138,16 @@ def remember(engine: Engine, journal: Journal) -> int:
     """
     run_id = journal.run_id()
     stamp, accepted, opened = journal.read()
+    gone = _gone(journal, opened)
     with transaction(engine) as connection:
+        freeze(connection)
         known = connection.execute(select(counted).with_for_update()).one_or_none()
         forgot = 0
         if known is not None and (known.run_id != run_id or accepted < known.accepted):
             settled = sum(_settled(connection, datetime.fromtimestamp(stamp / 1e6, UTC)))
-            in_flight = sum(chunk.weight for chunk in _still_open(connection, opened))
-            forgot = max(0, settled + in_flight - accepted - known.forgotten)
+            in_flight = sum(chunk.weight for chunk in _still_open(connection, opened, gone))
+            uncounted = incidents.events_of(connection, IncidentKind.SURPLUS, UNCOUNTED)
+            forgot = max(0, settled + in_flight - accepted - known.forgotten - uncounted)
         news = {"run_id": run_id, "accepted": accepted, "forgotten": (known.forgotten if known else 0) + forgot}
         note = insert(counted).values(only=1, **news)
         connection.execute(note.on_conflict_do_update(index_elements=[counted.c.only], set_=news))
@@ -208,7 +214,13 @@ def _settled(connection: Connection, until: datetime) -> tuple[int, int, int]:
     return judged, duplicates, dead
 
 
-def _still_open(connection: Connection, opened: Sequence[OpenChunk], gone: Collection[str] = ()) -> list[OpenChunk]:
+def _gone(journal: Journal, opened: Sequence[OpenChunk]) -> set[str]:
+    # Before PostgreSQL is asked: what is gone from the journal by now was settled there, or is lost.
+    there = journal.chunk_events([chunk.chunk_id for chunk in opened])
+    return {chunk.chunk_id for chunk, found in zip(opened, there, strict=True) if found is None}
+
+
+def _still_open(connection: Connection, opened: Sequence[OpenChunk], gone: Collection[str]) -> list[OpenChunk]:
     """Return the open chunks that are not settled, with what is left of those whose halves are being settled."""
     ids = {"ids": [chunk.chunk_id for chunk in opened]}
     found = connection.execute(text("SELECT chunk_id, state FROM chunks WHERE chunk_id = ANY(:ids)"), ids)

@@ -1,6 +1,7 @@
 """The watch: losses and strays are found, and operators are told of each once when it begins and once when it ends."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,7 +16,7 @@ from pipeline.storage import incidents, ledger, strays, transaction
 from pipeline.storage.incidents import Condition, Incident, IncidentKind
 from tests.integration.pipeline.bench import accepted, event, make_bench, one, rows
 from workers import detect
-from workers.detect import Ending
+from workers.detect import Bench, Ending
 
 Later = Callable[[float], None]
 
@@ -62,6 +63,17 @@ def _forge(engine: Engine, **changed: str) -> None:
     quoted = ", ".join(f'"{name}"' for name in columns)
     with transaction(engine) as connection:
         connection.execute(text(f"INSERT INTO events ({quoted}) SELECT {', '.join(values)} FROM events LIMIT 1"))
+
+
+def _settles_meanwhile(monkeypatch: pytest.MonkeyPatch, chunk_id: str, bench: Bench) -> None:
+    """Have a chunk judged just before the ledger asks which chunks are open."""
+    still_open = ledger._still_open
+
+    def judged_first(*arguments: Any) -> Any:
+        detect.run(chunk_id, bench)
+        return still_open(*arguments)
+
+    monkeypatch.setattr(ledger, "_still_open", judged_first)
 
 
 def test_a_chunk_deleted_by_hand_is_a_deficit_at_once(engine: Engine, redis_client: Redis) -> None:
@@ -115,6 +127,40 @@ def test_what_passes_by_itself_is_not_told(engine: Engine, redis_client: Redis, 
 
     assert (_looked(engine, redis_client), _told(engine)) == (0, [])
     assert one(engine, "SELECT count(*) FROM incidents") == 0
+
+
+def test_what_comes_and_goes_is_not_told(engine: Engine, redis_client: Redis, later: Later) -> None:
+    """
+    What was seen, was not there at the next look, and is seen again has not lasted from the first look on.
+    """
+    journal = Journal(redis_client)
+    chunk_id = accepted(journal, event())
+    kept = redis_client.dump(f"sentinel:entry:{chunk_id}") or b""
+    redis_client.delete(f"sentinel:entry:{chunk_id}")
+    _looked(engine, redis_client)
+    later(5)
+    redis_client.restore(f"sentinel:entry:{chunk_id}", 0, kept)
+    _looked(engine, redis_client)
+    later(5)
+    redis_client.delete(f"sentinel:entry:{chunk_id}")
+
+    assert (_looked(engine, redis_client), _told(engine)) == (0, [])
+
+
+def test_what_is_settled_while_the_ledger_is_read_is_not_missing(
+    engine: Engine, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A chunk that commits between what is settled and what is open is still open, as it was at the first of the two.
+    """
+    bench = make_bench(redis_client, engine)
+    chunk_id = accepted(bench.journal, event(), event())
+    _settles_meanwhile(monkeypatch, chunk_id, bench)
+
+    found = ledger.read(engine, bench.journal)
+
+    assert (found.judged, found.in_flight, found.deficit) == (0, 2, 0)
+    assert ledger.read(engine, bench.journal).judged == 2
 
 
 def test_a_loss_names_its_acceptor_and_its_time(engine: Engine, redis_client: Redis, later: Later) -> None:
@@ -230,6 +276,41 @@ def test_a_redis_that_lost_its_tail_makes_no_surplus_of_what_was_judged(engine: 
     found = ledger.read(engine, journal)
     assert (found.deficit, found.surplus, found.in_flight) == (2, 0, 1)
     assert ledger.remember(engine, journal) == 0
+
+
+def test_what_redis_forgot_is_made_good_while_chunks_are_settled(
+    engine: Engine, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A chunk that commits while it is counted what Redis forgot leaves no surplus for ever.
+    """
+    bench = make_bench(redis_client, engine)
+    _judged(engine, redis_client, 2)
+    ledger.remember(engine, bench.journal)
+    redis_client.hset("sentinel:ledger", "accepted", "0")
+    _settles_meanwhile(monkeypatch, accepted(bench.journal, event(), flush=2), bench)
+
+    assert ledger.remember(engine, bench.journal) == 2
+    found = ledger.read(engine, bench.journal)
+    assert (found.judged, found.deficit, found.surplus) == (3, 0, 0)
+
+
+def test_a_surplus_that_was_told_outlasts_a_restart_of_redis(engine: Engine, redis_client: Redis, later: Later) -> None:
+    """
+    What was settled without having been accepted is not taken for something that Redis forgot.
+    """
+    journal = Journal(redis_client)
+    _judged(engine, redis_client, 2)
+    redis_client.hset("sentinel:ledger", "accepted", "0")
+    ledger.remember(engine, journal)
+    _looked(engine, redis_client)
+    later(9)
+    _looked(engine, redis_client)
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE counted SET run_id = 'the one before'"))
+
+    assert ledger.remember(engine, journal) == 0
+    assert ledger.read(engine, journal).surplus == 2
 
 
 def test_a_silent_watch_is_noticed_by_another_process(engine: Engine, redis_client: Redis, later: Later) -> None:
