@@ -12,10 +12,10 @@ local function open_set(lane) return 'sentinel:open:' .. lane end
 
 local function put(id, lane, events, weight, upload, body, at, acceptor, ring)
   if redis.call('EXISTS', entry(id)) == 1 then return false end
-  redis.call('HSET', entry(id), 'lane', lane, 'events', events, 'weight', weight, 'upload', upload, 'body', body,
-    'at', number(at), 'acceptor', acceptor, 'ring', number(ring), 'attempts', 0, 'begun', 0)
   redis.call('ZADD', open_set(lane), number(at), id)
   redis.call('ZADD', rung(lane), number(ring), id)
+  redis.call('HSET', entry(id), 'lane', lane, 'events', events, 'weight', weight, 'upload', upload, 'body', body,
+    'at', number(at), 'acceptor', acceptor, 'ring', number(ring), 'attempts', 0, 'begun', 0)
   redis.call('HSET', 'sentinel:weights', id, weight .. ' ' .. #body .. ' ' .. acceptor)
   redis.call('HINCRBY', 'sentinel:bytes', lane, #body)
   if upload ~= '' then
@@ -60,6 +60,7 @@ local function remove(id)
   forget(id, lane)
   redis.call('DEL', entry(id))
   progress(lane)
+  redis.call('HSET', 'sentinel:settled', lane, number(now()))
   return 1
 end
 

@@ -44,10 +44,12 @@ def script(name: str, *changes: tuple[str, str]) -> type[SteppedJournal]:
 
 ACCEPT_ALWAYS = script(
     "accept",
-    ("if tonumber(seen[1] or 0) >= tonumber(ARGV[2]) then", "if false then"),
+    ("local late = tonumber(seen[1] or 0) >= tonumber(ARGV[2])", "local late = false"),
     ("if redis.call('EXISTS', entry(id)) == 1 then return false end", ""),
 )
-ACCEPT_WHAT_IS_NOT_OPEN = script("accept", ("if tonumber(seen[1] or 0) >= tonumber(ARGV[2]) then", "if false then"))
+ACCEPT_WHAT_IS_NOT_OPEN = script(
+    "accept", ("local late = tonumber(seen[1] or 0) >= tonumber(ARGV[2])", "local late = false")
+)
 CHECKPOINT_ALWAYS = script("advance_upload", ("redis.call('HGET', key, 'checkpoint') ~= ARGV[2]", "false"))
 COMPANY_IS_BLAMED = script("lease_more", ("'begun', 0, 'company', 1", "'company', 1"))
 HALVES_ARE_NEW = script("split", ("ARGV[i + 2], at, acceptor", "ARGV[i + 2], now() + 1000000, acceptor"))
