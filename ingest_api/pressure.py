@@ -30,16 +30,19 @@ class Reading:
 
 @dataclass(slots=True)
 class _Backlog:
-    """What posts have waiting in a lane: bytes, the oldest entry, and when that became the oldest."""
+    """What posts have waiting in a lane: bytes, the stamp of the last settlement, and when that was news.
+
+    A worker that takes chunks up and puts them off again, for want of PostgreSQL, moves nothing.
+    """
 
     size: int = 0
-    oldest: tuple[bytes, ...] = ()
+    settled: bytes | None = None
     since: float = 0.0
 
-    def see(self, size: int, oldest: tuple[bytes, ...]) -> None:
-        self.size = size
-        if oldest != self.oldest:
-            self.oldest, self.since = oldest, time.monotonic()
+    def see(self, size: int, settled: bytes | None) -> None:
+        if settled != self.settled or not self.size:
+            self.since = time.monotonic()
+        self.size, self.settled = size, settled
 
     @property
     def is_moving(self) -> bool:
@@ -97,11 +100,10 @@ class Pressure:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.info("memory")
             pipe.hmget("sentinel:bytes", [*Lane, "uploads"])
-            for lane in Lane:
-                pipe.zrange(f"sentinel:open:{lane}", 0, 0)
-            memory, sizes, *heads = pipe.execute()
+            pipe.hmget("sentinel:settled", [*Lane])
+            memory, sizes, settled = pipe.execute()
         self.reading = Reading(int(memory["used_memory"]), int(memory.get("maxmemory", 0)))
         *of_lanes, uploads = (int(size or 0) for size in sizes)
-        for lane, size, head in zip(Lane, of_lanes, heads, strict=True):
+        for lane, size, stamp in zip(Lane, of_lanes, settled, strict=True):
             # Uploads have a bound of their own, and posts on their lane are not to pay for them.
-            self._backlogs[lane].see(size - uploads if lane is Lane.BULK else size, tuple(head))
+            self._backlogs[lane].see(size - uploads if lane is Lane.BULK else size, stamp)

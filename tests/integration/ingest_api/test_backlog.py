@@ -5,10 +5,13 @@ from collections.abc import Callable
 
 import pytest
 from httpx2 import Response
+from redis import Redis
 from starlette.testclient import TestClient
 
 from ingest_api import pressure
-from pipeline.journal import Journal, Lane
+from ingest_api.pressure import Pressure
+from pipeline.errors import LaneCrowded
+from pipeline.journal import Journal, Lane, NewChunk
 from tests.integration.ingest_api.events import event, eventually, post, problem, raw
 
 _BULK = 501
@@ -79,3 +82,37 @@ def test_while_judging_stands_still_events_are_taken_as_long_as_there_is_memory(
     journal.settle(journal.read()[2][0].chunk_id)
 
     assert _refused(door).status_code == 503
+
+
+@pytest.mark.parametrize("judges", [True, False])
+def test_what_is_settled_says_whether_a_lane_moves_not_what_stands_first(
+    journal: Journal, redis_client: Redis, monkeypatch: pytest.MonkeyPatch, judges: bool
+) -> None:
+    """
+    An upload that is being split may stand first for long; chunks that are taken up and put off move nothing.
+    """
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    watched = Pressure(redis_client, share=1.0, backlog=1)
+    journal.open_upload("u", 1, file_name="f.json", bytes_total=1, path="u.json")
+    for flush, name in enumerate(("waits", "goes"), 1):
+        journal.accept("a", flush, [NewChunk(name, Lane.BULK, 1, b"x")])
+    watched._look()
+    assert _is_crowded(watched)
+
+    now += pressure._STILL_SECONDS
+    if (leased := journal.lease("goes", "token")) and not judges:
+        journal.postpone(leased)
+    else:
+        journal.settle("goes")
+    watched._look()
+
+    assert _is_crowded(watched) is judges
+
+
+def _is_crowded(watched: Pressure) -> bool:
+    try:
+        watched.admit(Lane.BULK)
+    except LaneCrowded:
+        return True
+    return False
