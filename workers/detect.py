@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from secrets import token_hex
+from time import monotonic
 from traceback import extract_tb
 from typing import Protocol
 
@@ -21,6 +22,8 @@ from pipeline.storage.verdicts import Claim, Found, Judged, Origin, Summary
 from workers import canary
 
 _PARTINGS = 2
+# A company that failed is judged one by one until then; beyond, an innocent chunk might be under way at the time limit.
+_PARTED_SECONDS = 2.0
 
 
 class Ending(StrEnum):
@@ -28,7 +31,7 @@ class Ending(StrEnum):
 
     JUDGED = "judged"
     DROPPED = "dropped"  # the chunk is gone, or somebody else works on it
-    POSTPONED = "postponed"  # PostgreSQL is away; no attempt is counted
+    POSTPONED = "postponed"  # PostgreSQL is away, or a company took long; no attempt is counted
     FAILED = "failed"  # an attempt is counted
     SPLIT = "split"  # its halves take its place
     DEAD = "dead"
@@ -70,6 +73,7 @@ def run(chunk_id: str, bench: Bench) -> Ending:
     Raises:
         JournalUnavailable: Redis is away; the lease runs out by itself.
     """
+    began = monotonic()
     leased = bench.journal.lease(chunk_id, token_hex(8))
     if leased is None:
         return Ending.DROPPED
@@ -90,7 +94,7 @@ def run(chunk_id: str, bench: Bench) -> Ending:
         log = log.bind(error=type(error).__name__, where=where)
         if len(several) > 1:
             log.warning("company_parted", chunks=len(several))
-            return _one_by_one(several, bench)
+            return _one_by_one(several, bench, until=began + _PARTED_SECONDS)
         log.error("chunk_failed", attempt=leased.number("attempts") + 1)  # noqa: TRY400 - see above
         bench.journal.fail(leased, f"{type(error).__name__}: {error}")
         return Ending.FAILED
@@ -112,11 +116,12 @@ def _company(leased: Leased, bench: Bench) -> list[Leased]:
         return []
 
 
-def _one_by_one(several: Sequence[Leased], bench: Bench) -> Ending:
+def _one_by_one(several: Sequence[Leased], bench: Bench, *, until: float) -> Ending:
     # Nobody can say whose fault it was. No attempt is counted, and the journal lets none of them into company again.
+    # The sweep rings for those that are not reached in time.
     bench.journal.postpone(*several)
-    ending, *_ = [run(each.entry_id, bench) for each in several]
-    return ending
+    endings = [run(each.entry_id, bench) for each in several if monotonic() < until]
+    return endings[0] if endings else Ending.POSTPONED
 
 
 def _judge(several: Sequence[Leased], bench: Bench) -> tuple[Ending, Summary]:

@@ -7,6 +7,7 @@ from celery import Celery
 from redis import Redis
 from sqlalchemy import Engine
 
+from detection import Event
 from pipeline.journal import EMPTY, Journal, Lane
 from pipeline.queue import make_celery, ring
 from pipeline.settings import PipeSettings
@@ -122,6 +123,30 @@ def test_one_that_fails_in_company_takes_nobody_along(engine: Engine, redis_clie
     assert again is not None
     wait()
     assert bench.journal.lease_more(again) == []
+
+
+def test_what_is_not_judged_in_time_is_left_to_the_sweep(
+    engine: Engine, redis_client: Redis, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    When a company took long to fail, none of it begins so late that the time limit would be its attempt.
+    """
+    now = 0.0
+
+    def slow(found: Event) -> bool:
+        nonlocal now
+        now += 1.5
+        return found.prompt == "poison"
+
+    monkeypatch.setattr(detect, "monotonic", lambda: now)
+    bench = make_bench(redis_client, engine, fails_on=slow)
+    first, *others = _first(redis_client, wait), wait("poison"), wait()
+
+    assert detect.run(first, bench) is Ending.POSTPONED
+
+    assert rows(engine, "SELECT chunk_id FROM chunks") == []
+    assert _attempts(redis_client, first, *others) == [b"0"] * 3
+    assert sorted(bench.journal.due(Lane.REALTIME, "9" * 17, limit=10)[1]) == sorted([first, *others])
 
 
 def test_a_chunk_that_was_settled_meanwhile_is_left_out(engine: Engine, redis_client: Redis, wait: Wait) -> None:
