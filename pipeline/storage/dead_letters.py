@@ -42,11 +42,7 @@ def bury(connection: Connection, origin: Origin, chunk: Chunk, *, attempts: int,
     if there is not Found.NOTHING:
         return there
     if origin.chunk_id.is_rerun:
-        connection.execute(
-            update(table)
-            .where(table.c.event_id == str(origin.chunk_id.event(0)))
-            .values(reruns=table.c.reruns + 1, error=_storable(error), attempts=attempts, dead_at=datetime.now(UTC))
-        )
+        _died_again(connection, origin, attempts, error)
         return Found.NOTHING
     bodies = [(str(origin.chunk_id.event(index)), encode_event(event)) for index, event in enumerate(chunk.events)]
     rejections.keep(connection, chunk.rejections)
@@ -57,13 +53,26 @@ def bury(connection: Connection, origin: Origin, chunk: Chunk, *, attempts: int,
 def bury_whole(connection: Connection, origin: Origin, body: bytes, *, events: int, attempts: int, error: str) -> Found:
     """Record a chunk that cannot be read, or not be taken apart, as one dead letter that stands for all its events.
 
-    Returns what was there.
+    Returns what was there. A re-run leaves its dead letter where it is here too.
     """
     there = claim_one(connection, Claim(origin, dead=events))
-    if there is Found.NOTHING and not origin.chunk_id.is_rerun:
+    if there is not Found.NOTHING:
+        return there
+    if origin.chunk_id.is_rerun:
+        _died_again(connection, origin, attempts, error)
+    else:
         row = _row(origin, f"{origin.chunk_id}{UNDECODABLE}", body, events, attempts, error)
         connection.execute(insert(table), [row])
     return there
+
+
+def _died_again(connection: Connection, origin: Origin, attempts: int, error: str) -> None:
+    # Its number makes the next re-run another chunk; one of the same id would be found settled, and dropped.
+    connection.execute(
+        update(table)
+        .where(table.c.event_id == str(origin.chunk_id.event(0)))
+        .values(reruns=table.c.reruns + 1, error=_storable(error), attempts=attempts, dead_at=datetime.now(UTC))
+    )
 
 
 def _row(origin: Origin, event_id: str, body: bytes, events: int, attempts: int, error: str) -> dict[str, object]:

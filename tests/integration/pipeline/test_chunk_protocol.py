@@ -343,8 +343,9 @@ def test_a_kill_during_a_re_run_neither_loses_nor_doubles(
     assert (counts.accepted, counts.judged, counts.dead, counts.in_flight) == (1, 1, 0, 0)
 
 
+@pytest.mark.parametrize("undertakers_killed", [0, 2])
 def test_a_re_run_that_fails_stays_a_dead_letter_and_can_run_again(
-    engine: Engine, redis_client: Redis, pipe: PipeSettings
+    engine: Engine, redis_client: Redis, pipe: PipeSettings, undertakers_killed: int
 ) -> None:
     """
     Its number rises, the ledger counts it once, and the next re-run has an id of its own.
@@ -352,7 +353,9 @@ def test_a_re_run_that_fails_stays_a_dead_letter_and_can_run_again(
     found = _one_dead_letter(engine, redis_client)
     failing, celery = make_bench(redis_client, engine, fails_on=lambda _: True), make_celery(pipe, "test")
     rerun(found, journal=failing.journal, engine=engine, celery=celery)
-    assert [detect.run(f"{found}~1", failing) for _ in range(4)][-1] is Ending.DEAD
+    assert [detect.run(f"{found}~1", failing) for _ in range(3)] == [Ending.FAILED] * 3
+    redis_client.hincrby(f"sentinel:entry:{found}~1", "attempts", undertakers_killed)
+    assert detect.run(f"{found}~1", failing) is Ending.DEAD
 
     counts = _balanced(engine, failing.journal)
     assert (counts.accepted, counts.judged, counts.dead) == (1, 0, 1)
