@@ -55,7 +55,7 @@ class _Part:
 
 
 def run(entry_id: str, bench: SplitBench) -> None:
-    """Work on an upload for one slice, and ring for the next one.
+    """Work on an upload for one slice, and ring for the next one; a turn without room is left to the sweep.
 
     Raises:
         JournalUnavailable: Redis is away; the lease runs out by itself.
@@ -65,6 +65,9 @@ def run(entry_id: str, bench: SplitBench) -> None:
         return
     try:
         finished = _slice(leased, bench)
+    except _Blocked:
+        bench.journal.postpone(leased)  # until the sweep rings: with nobody to judge, the bell would come back at once
+        return
     except (StorageUnavailable, JournalFull, JournalUnavailable) as error:
         structlog.get_logger().warning("split_postponed", upload=entry_id, error=str(error))
         bench.journal.postpone(leased)
@@ -91,7 +94,7 @@ def _slice(leased: Leased, bench: SplitBench) -> bool:
 def _journal_parts(leased: Leased, bench: SplitBench) -> bool:
     turn = _Turn(bench)
     if turn.is_blocked:
-        return False
+        raise _Blocked
     upload_id, received_at = leased.entry_id.removeprefix(UPLOAD), leased.number("received_at")
     index, checkpoint = leased.number("index"), leased.number("checkpoint")
     with (bench.spool / leased.text("path")).open("rb") as file:
@@ -104,6 +107,10 @@ def _journal_parts(leased: Leased, bench: SplitBench) -> bool:
             if turn.is_over:
                 return False
     return False
+
+
+class _Blocked(Exception):
+    """The turn came while too much of what was uploaded waits."""
 
 
 class _Turn:

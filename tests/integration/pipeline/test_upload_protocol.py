@@ -279,6 +279,26 @@ def test_splitting_pauses_at_the_cap_and_goes_on_when_chunks_are_judged(
     assert rung.count(UPLOAD + upload_id) >= 3
 
 
+def test_a_turn_without_room_waits_for_the_sweep(engine: Engine, redis_client: Redis, tmp_path: Path) -> None:
+    """
+    While nothing is judged nobody rings for it at once, or a worker would do nothing else; no attempt is counted.
+    """
+    rung: list[str] = []
+    bench = replace(
+        _bench(redis_client, engine, tmp_path, ring=lambda entries, _: rung.extend(entries)), bulk_bytes=500
+    )
+    entry = UPLOAD + _spool(bench.journal, tmp_path, _content())
+    split.run(entry, bench)
+    rung.clear()
+
+    for _ in range(4):
+        split.run(entry, bench)
+
+    assert rung == []
+    assert bench.journal.upload(entry.removeprefix(UPLOAD))["attempts"] == "0"
+    assert entry in bench.journal.due(Lane.BULK, "9" * 17, limit=10)[1]
+
+
 @pytest.mark.parametrize("content", [b"[]", b"  [ ] \n"])
 def test_an_empty_array_is_done_at_once(engine: Engine, redis_client: Redis, tmp_path: Path, content: bytes) -> None:
     """
