@@ -146,12 +146,15 @@ def _unrepeated(connection: Connection, ours: list[Judged]) -> list[Judged]:
         if item.event.client_id is not None
     ]
     found = client_ids.claim(connection, named)
-    return [_without(connection, judged, found) for judged in ours] if found else ours
+    return [_without(connection, judged, found) for judged in ours]
 
 
-def _without(connection: Connection, judged: Judged, repeated: set[EventId]) -> Judged:
+def _without(connection: Connection, judged: Judged, found: set[EventId]) -> Judged:
     chunk = judged.origin.chunk_id
-    fresh = replace(judged, repeated={each.position - chunk.first for each in repeated if each.chunk == chunk.root})
+    repeated = {index for index in range(len(judged.verdicts)) if chunk.event(index) in found}
+    if not repeated:
+        return judged
+    fresh = replace(judged, repeated=repeated)
     counts = {"judged": sum(1 for _ in fresh.events()), "flagged": sum(1 for _ in fresh.flagged())}
     connection.execute(text(_RECOUNT), {"chunk": str(chunk), **counts})
     return fresh

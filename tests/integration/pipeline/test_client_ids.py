@@ -2,12 +2,14 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import Engine
+from sqlalchemy import event as events
 
 from detection import Event
 from pipeline.ids import BatchId, ChunkId, EventId
@@ -141,6 +143,29 @@ def test_an_unfinished_transaction_claims_no_id(engine: Engine, redis_client: Re
     assert detect.run(chunk, bench) is Ending.JUDGED
     assert _balanced(engine, bench.journal) == (1, 1, 0, 0)
     assert one(engine, "SELECT count(*) FROM dead_letters") == 0
+
+
+def test_a_duplicate_costs_its_neighbours_nothing(engine: Engine, redis_client: Redis) -> None:
+    """
+    Of chunks that are recorded together, only the one that has a duplicate is counted anew.
+    """
+    bench = make_bench(redis_client, engine)
+    detect.run(accepted(bench.journal, _named("twice")), bench)
+    names = ("once", "twice", None)
+    chunks = [accepted(bench.journal, _named(name), flush=flush) for flush, name in enumerate(names, 2)]
+    counted: list[object] = []
+
+    def note(*called: Any) -> None:
+        counted.extend([called[3]["chunk"]] if called[2].startswith("UPDATE chunks") else [])
+
+    events.listen(engine, "before_cursor_execute", note)
+    try:
+        detect._judge([leased for chunk in chunks if (leased := bench.journal.lease(chunk, "token"))], bench)
+    finally:
+        events.remove(engine, "before_cursor_execute", note)
+
+    assert counted == [chunks[1]]
+    assert rows(engine, "SELECT sum(judged), sum(duplicates) FROM chunks") == [(3, 1)]
 
 
 def test_a_dead_letter_that_was_sent_again_is_a_duplicate(engine: Engine, redis_client: Redis, redis_url: str) -> None:
