@@ -167,6 +167,7 @@ class PipeSettings(Section):
     canary_seconds: int = Field(
         60,
         ge=0,
+        le=600,
         description="Seconds between two synthetic attacks on each lane, which show that attacks are seen. 0: none.",
     )
     retention_days: int = Field(90, ge=1, description="Days that events, findings and alerts are kept.")

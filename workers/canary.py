@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from detection import Event, Severity
 from pipeline.chunk import AcceptedEvent, Chunk, encode
+from pipeline.errors import PipelineError
 from pipeline.ids import ChunkId
 from pipeline.journal import Journal, Lane, NewChunk
 from pipeline.storage import canaries, rehearsal, transaction, verdicts
@@ -25,7 +26,7 @@ def send(lane: Lane, *, engine: Engine, journal: Journal, ring: Callable[[Lane, 
     """Let a canary fly on a lane. It weighs nothing in the ledger.
 
     Raises:
-        JournalUnavailable, QueueUnavailable, StorageUnavailable: one of them is away.
+        JournalFull, JournalUnavailable, QueueUnavailable, StorageUnavailable: one of them is full or away.
     """
     chunk_id = ChunkId.canary()
     with transaction(engine) as connection:
@@ -33,7 +34,14 @@ def send(lane: Lane, *, engine: Engine, journal: Journal, ring: Callable[[Lane, 
         canaries.sent(connection, chunk_id, lane)
     event = Event(datetime.now(UTC).isoformat(), "sentinel", "sentinel", "canary", token, "")
     chunk = NewChunk(str(chunk_id), lane, 1, encode(_chunk([event])))
-    ring(lane, [str(chunk_id)], journal.rerun(chunk, _ACCEPTOR))
+    try:
+        stamp = journal.rerun(chunk, _ACCEPTOR)
+    except PipelineError:
+        # It did not fly, or nobody waits for it: that it does not come home would say nothing of the lane.
+        with transaction(engine) as connection:
+            canaries.forget(connection, chunk_id)
+        raise
+    ring(lane, [str(chunk_id)], stamp)
     return chunk_id
 
 

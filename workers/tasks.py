@@ -57,8 +57,8 @@ def reconcile_task() -> None:
 @app.task(name=TaskName.CANARY)
 def canary_task() -> None:
     """Let a canary fly on each lane."""
-    with _outage_is_not_an_error():
-        for lane in Lane:
+    for lane in Lane:
+        with _outage_is_not_an_error():
             canary.send(lane, engine=worker().engine, journal=worker().journal, ring=_ring)
 
 

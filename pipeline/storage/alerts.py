@@ -137,7 +137,8 @@ def claim(connection: Connection, *, limit: int, lease_seconds: float) -> list[D
     claimed = rows.mappings().all()
     others = {row["claimed_id"]: row for row in claimed if row["chunk"] is None}
     found = _notices(connection, others)
-    canaries.alerted(connection, others.keys())
+    if others:
+        canaries.alerted(connection, others.keys())
     delivered(connection, others.keys() - {due.alert_id for due in found})
     return [*found, *_with_details(connection, [row for row in claimed if row["chunk"] is not None])]
 

@@ -23,7 +23,7 @@ from pipeline.storage._operation import secrets
 
 _NAME = "canary"
 _KEPT = timedelta(days=1)
-_LOOKS_BACK = timedelta(minutes=15)
+_LOOKS_BACK = timedelta(minutes=15)  # longer than the longest time between two
 OVERDUE_SECONDS = 30
 
 
@@ -67,6 +67,11 @@ def sent(connection: Connection, chunk_id: ChunkId, lane: str) -> None:
         )
     )
     connection.execute(delete(table).where(table.c.sent_at < func.now() - _KEPT))
+
+
+def forget(connection: Connection, chunk_id: ChunkId) -> None:
+    """Forget a canary that was not sent."""
+    connection.execute(delete(table).where(table.c.canary_id == chunk_id.root))
 
 
 def judged(connection: Connection, chunk_id: ChunkId, outcome: CanaryOutcome) -> bool:

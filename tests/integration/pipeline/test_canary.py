@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from detection import Event, Scanner, Severity, probes
 from pipeline import watch
 from pipeline.chunk import AcceptedEvent, Chunk, decode, encode
+from pipeline.errors import JournalFull, JournalUnavailable, PipelineError
 from pipeline.ids import ChunkId, EventId
 from pipeline.journal import Journal, Lane, NewChunk
 from pipeline.storage import alerts, canaries, ledger, transaction
@@ -154,6 +155,24 @@ def test_a_canary_that_does_not_come_home_is_noticed(
     redis_client.hdel("sentinel:progress", "realtime")
 
     assert _conditions(redis_client, engine) == [f"Attacks on the lane realtime {title}"]
+
+
+@pytest.mark.parametrize("why", [JournalUnavailable, JournalFull])
+def test_a_canary_that_was_not_sent_is_not_missed(
+    engine: Engine, redis_client: Redis, monkeypatch: pytest.MonkeyPatch, why: type[PipelineError]
+) -> None:
+    """
+    A Redis that is away or full at a canary's second tells nothing of the lane.
+    """
+
+    def refuse(*_: object) -> int:
+        raise why
+
+    monkeypatch.setattr(Journal, "rerun", refuse)
+    with pytest.raises(why):
+        _sent(redis_client, engine)
+
+    assert one(engine, "SELECT count(*) FROM canaries") == 0
 
 
 def test_a_canary_that_fails_is_no_dead_letter(engine: Engine, redis_client: Redis) -> None:
