@@ -14,6 +14,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -78,10 +79,7 @@ def run(spec: ProcessSpec, output: int, *, keep_open: Sequence[int]) -> Running:
     """
     if spec.module is None or sys.platform != "linux":
         return start(spec, output, keep_open=keep_open)
-    for name in spec.loads:
-        import_module(name)
-    # What is collected would be written to, and so be copied.
-    gc.freeze()
+    _load(spec.loads)
     sys.stdout.flush()
     sys.stderr.flush()
     setup = child_setup(spec)
@@ -91,15 +89,28 @@ def run(spec: ProcessSpec, output: int, *, keep_open: Sequence[int]) -> Running:
         pid = os.fork()
         if pid == 0:
             try:
+                os.dup2(output, 2)
                 os.setsid()
                 setup()
                 _become(spec, output, {*keep_open, *spec.keep_open})
+            except BaseException:  # noqa: BLE001 - the launcher's frames lie above, and only its log is its own
+                os.write(2, traceback.format_exc().encode())
             finally:
                 # Nothing of the launcher may go on here, whatever happens.
                 os._exit(1)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     return Forked(pid)
+
+
+def _load(names: Sequence[str]) -> None:
+    # What does not load is the child's to say, in its own log, when it loads it itself.
+    with suppress(Exception):
+        for name in names:
+            import_module(name)
+    # What is collected would be written to, and so be copied; what is garbage by now would be kept for ever.
+    gc.collect()
+    gc.freeze()
 
 
 def _become(spec: ProcessSpec, output: int, keep_open: Collection[int]) -> NoReturn:
@@ -114,7 +125,6 @@ def _become(spec: ProcessSpec, output: int, keep_open: Collection[int]) -> NoRet
     os.chdir(spec.cwd)
     _LIBC.prctl(_PR_SET_NAME, spec.name.encode()[:_NAME_BYTES], 0, 0, 0)
     sys.argv = list(spec.argv[spec.argv.index("-m") + 1 :])
-    gc.enable()
     os._exit(_run(spec.module or ""))
 
 

@@ -129,7 +129,7 @@ class Launcher:
         if not data.exists():
             remembered.schema = None
             told = f"First start: making the database in {data}, and compiling the rules once."
-            self._console.say(f"{told} This takes about a minute …")
+            self._console.say(f"{told} This takes half a minute to a minute …")
         who = embedded_postgres.prepare(binaries, data, remembered.postgres_password)
         return embedded_postgres.spec(binaries, data, remembered.postgres_port or 0, who)
 
@@ -144,8 +144,6 @@ class Launcher:
         line = asyncio.create_task(self._bring_up(supervisor, servers))
         try:
             await _first(line, stop, supervisor.failed)
-            if line.done() and line.exception() is None:
-                await stop
         finally:
             line.cancel()
             await asyncio.gather(line, return_exceptions=True)
@@ -193,9 +191,12 @@ class Launcher:
         workers = StuckWorkers(time.monotonic)
         while True:
             await asyncio.sleep(ASK_SECONDS)
-            answer = await readiness.ask(self._settings, readiness.FULL)
-            for queue in workers.hear(answer[1] if answer else None):
-                supervisor.restart(queue, "it lives, and takes nothing up although work waits")
+            try:
+                answer = await readiness.ask(self._settings, readiness.FULL)
+                for queue in workers.hear(answer[1] if answer else None):
+                    supervisor.restart(queue, "it lives, and takes nothing up although work waits")
+            except Exception as error:  # noqa: BLE001 - it must not take with it what works
+                self._console.say(f"The workers could not be looked after this time: {error!r}")
 
     def _place(self) -> services.Place:
         remembered, own = self._remembered, {}

@@ -13,7 +13,7 @@ async def ask(settings: LauncherSettings, path: str) -> tuple[int, bytes] | None
     """Return status and body of a GET, None when nothing that speaks HTTP answers in time."""
     try:
         return await asyncio.wait_for(_get(settings.own_host, settings.port, path), _PATIENCE)
-    except (OSError, TimeoutError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, IndexError, asyncio.LimitOverrunError):
         return None
 
 

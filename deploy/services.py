@@ -29,7 +29,7 @@ _WEB = (
     "uvicorn.loops.uvloop",
     "pipeline.http.protocol",
 )
-_PREPARING = ("deploy.prepare", "pipeline.rules")
+_PREPARING = ("deploy.database", "pipeline.rules", "pipeline.storage.migrate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 The launcher asks ``/readyz?full=1``. A worker is stuck when something waits and it takes nothing up; one that is
 behind, or that waits for PostgreSQL, takes up all the while. Where the API does not answer, or a server is away,
-nothing is known.
+nothing is known; nor of the lanes while nobody sweeps, for what waits there may never have been rung for.
 """
 
 import json
@@ -12,6 +12,9 @@ ASK_SECONDS = 5.0
 _PATIENCE_FIRST = 20.0
 _PATIENCE_MOST = 320.0
 _SERVERS = ("redis", "postgresql")
+_LANES = {"realtime", "bulk"}
+_SWEEPS = "maintenance"
+_SWEEP_SECONDS = 10.0
 
 
 class StuckWorkers:
@@ -49,6 +52,9 @@ def _stuck(answer: bytes | None) -> Sequence[str] | None:
         said = json.loads(answer or b"")
         if any(said["parts"][server] != "ok" for server in _SERVERS):
             return None
-        return [queue["queue"] for queue in said["queues"] if queue["stuck"]]
+        idle = {queue["queue"]: queue["idle_seconds"] for queue in said["queues"]}
+        is_swept = idle[_SWEEPS] is not None and idle[_SWEEPS] < _SWEEP_SECONDS
+        unknown = set() if is_swept else _LANES
+        return [queue["queue"] for queue in said["queues"] if queue["stuck"] and queue["queue"] not in unknown]
     except (ValueError, KeyError, TypeError):
         return None

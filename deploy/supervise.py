@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -143,8 +142,8 @@ class Supervisor:
         """Run one child once. Returns why it ended."""
         try:
             service.child = await Watched.start(service.spec, service.log, self._guard, self._lock)
-        except (OSError, subprocess.SubprocessError) as error:
-            return f"could not be started: {error}"
+        except Exception as error:  # noqa: BLE001 - whatever it is, a child that is not tried again stays away
+            return f"could not be started: {error!r}"
         if not service.wanted:
             service.child.send(service.spec.stop_signal)
         self._changed()

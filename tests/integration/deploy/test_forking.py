@@ -11,23 +11,32 @@ import pytest
 ROOT = Path(__file__).parents[3]
 # A launcher with what a launcher has: a loop with handlers, open files, settings, something loaded.
 LAUNCHER = """
-import asyncio, os, signal, socket, sys
+import asyncio, gc, os, signal, socket, sys, weakref
 from pathlib import Path
 from deploy import forking
 from deploy.process import ProcessSpec
+
+class Garbage:
+    pass
 
 async def main():
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, print, "the launcher was told")
     kept, closed = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
     reading, writing = os.pipe()
+    gc.disable()
+    garbage = Garbage()
+    garbage.itself, gone = garbage, weakref.ref(garbage)
+    del garbage
     spec = ProcessSpec(
         name="child", argv=(sys.executable, "-P", "-m", "childish", *sys.argv[1:], str(kept.fileno())),
-        env={"PYTHONPATH": os.environ["PYTHONPATH"], "OURS": "yes"}, cwd=Path.cwd(), module="childish",
-        loads=("colorsys",), keep_open=(kept.fileno(),),
+        env={"PYTHONPATH": os.environ["PYTHONPATH"], "OURS": "yes"}, module="childish",
+        cwd=Path("nowhere") if sys.argv[1] == "chdir" else Path.cwd(),
+        loads=("broken" if sys.argv[1] == "load" else "colorsys",), keep_open=(kept.fileno(),),
     )
     child = forking.run(spec, writing, keep_open=())
     os.close(writing)
+    assert gone() is None, "garbage was frozen"
     if sys.argv[1] == "sleep":
         os.read(reading, 1)
         child.send_signal(signal.SIGTERM)
@@ -51,6 +60,8 @@ if sys.argv[1] == "tell":
     }))
 elif sys.argv[1] == "exit":
     sys.exit("with these words")
+elif sys.argv[1] == "load":
+    import broken
 elif sys.argv[1] == "fail":
     raise ValueError("by a mistake")
 else:
@@ -62,6 +73,7 @@ else:
 def launch(folder: Path, *arguments: str) -> str:
     """Run the launcher, which forks the child, and return what both said and how the child ended."""
     (folder / "childish.py").write_text(CHILD, encoding="utf-8")
+    (folder / "broken.py").write_text("def broken(:", encoding="utf-8")
     env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "THEIRS": "no"}
     ran = subprocess.run(
         [sys.executable, "-c", LAUNCHER, *arguments], capture_output=True, text=True, timeout=60, env=env, check=True
@@ -85,9 +97,20 @@ def test_it_has_its_own_settings_files_and_session(tmp_path: Path) -> None:
     assert told["loaded"]
 
 
-@pytest.mark.parametrize(("way", "words"), [("exit", "with these words"), ("fail", "ValueError: by a mistake")])
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("exit", "with these words"),
+        ("fail", "ValueError: by a mistake"),
+        ("load", "SyntaxError: "),
+        ("chdir", "FileNotFoundError: "),
+    ],
+)
 def test_its_end_is_told_and_goes_no_further(tmp_path: Path, way: str, words: str) -> None:
-    """Words on which it exits, and errors, are in its output, its status is 1, and the launcher goes on once."""
+    """
+    Words on which it exits, and errors, also before its program runs, are in its output, its status is 1, and the
+    launcher goes on once.
+    """
     said = launch(tmp_path, way)
 
     assert said.count(words) == 1

@@ -52,6 +52,7 @@ def test_the_first_screen_tells_what_to_do_next(up: Stack) -> None:
     assert f"curl -X POST http://127.0.0.1:{up.port}/api/events" in said
     for part in (f"http://127.0.0.1:{up.flower_port}", str(up.home.path), str(up.home.logs), "Ctrl-C", "--help"):
         assert part in said
+    assert "RuntimeWarning" not in said
 
 
 def test_a_second_up_says_where_the_first_one_is(up: Stack) -> None:

@@ -18,8 +18,9 @@ class Clock:
         return self.now
 
 
-def _said(*stuck: str, postgresql: str = "ok") -> bytes:
-    queues = [{"queue": queue, "stuck": queue in stuck} for queue in ("realtime", "bulk")]
+def _said(*stuck: str, postgresql: str = "ok", swept: float | None = 1.0) -> bytes:
+    idle = {"realtime": 30.0, "bulk": 30.0, "alerts": 70.0, "maintenance": swept}
+    queues = [{"queue": queue, "stuck": queue in stuck, "idle_seconds": since} for queue, since in idle.items()]
     return json.dumps({"parts": {"redis": "ok", "postgresql": postgresql}, "queues": queues}).encode()
 
 
@@ -54,6 +55,16 @@ def test_what_is_not_known_restarts_nobody(nothing: bytes | None) -> None:
     While the API does not answer, or a server is away, nobody is stuck; and then it takes as long as ever.
     """
     assert _restarts([*[_said("bulk")] * 4, nothing, *[_said("bulk")] * 4]) == []
+
+
+@pytest.mark.parametrize("swept", [None, 70.0])
+def test_where_nobody_sweeps_the_lanes_are_left_alone(swept: float | None) -> None:
+    """
+    Their doorbells may be lost; what is to be restarted is who would ring again, and alerts, which need no sweep.
+    """
+    answer = _said("realtime", "bulk", "alerts", "maintenance", swept=swept)
+
+    assert _restarts([*[answer] * 5, *[_said("bulk")] * 4]) == [(25, "alerts"), (25, "maintenance")]
 
 
 def test_a_launcher_that_was_frozen_restarts_nobody() -> None:
