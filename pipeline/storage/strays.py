@@ -1,8 +1,11 @@
 """Strays: verdict rows that nobody accepted, or more of them than their chunk has.
 
-Rows are appended to a partition's last blocks, so a look reads only the blocks that were written since the one before,
-however many millions stand before them.
+Most rows are appended to a partition's last blocks, so a look reads the blocks that were written since the one before,
+however many millions stand before them. Where rows were deleted or did not fit, later ones fill the gaps: so each look
+also reads one stretch of all that is stored again, drawn by lot.
 """
+
+import secrets
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
@@ -39,17 +42,19 @@ _PARTITIONS = (
     "FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid LEFT JOIN reviewed r ON r.partition = p.relname "
     "WHERE i.inhparent = 'events'::regclass"
 )
+_STRETCH = 256  # blocks
 
 
 def review(connection: Connection, *, most_blocks: int) -> None:
-    """Look at what was written since the last review, and again at the strays known.
+    """Look at what was written since the last review, at a stretch of the rest, and again at the strays known.
 
     Args:
         connection: an open transaction.
         most_blocks: how many blocks of a partition are read at most; what is left comes with the next review. A
             partition that is seen for the first time is begun so far from its end.
     """
-    for name, blocks, done in connection.execute(text(_PARTITIONS)).all():
+    partitions = connection.execute(text(_PARTITIONS)).all()
+    for name, blocks, done in partitions:
         # A table that was emptied begins anew.
         first = max(0, blocks - most_blocks) if done is None or done > blocks else done
         last = min(blocks, first + most_blocks)
@@ -60,6 +65,9 @@ def review(connection: Connection, *, most_blocks: int) -> None:
         connection.execute(
             mark.on_conflict_do_update(index_elements=[reviewed.c.partition], set_={"block": mark.excluded.block})
         )
+    if stretches := [(name, first) for name, blocks, _ in partitions for first in range(0, blocks, _STRETCH)]:
+        name, first = secrets.choice(stretches)
+        connection.execute(text(_REVIEW.format(table=f"ONLY {name}", first=first, last=first + _STRETCH)))
     connection.execute(text(_REVISE))
 
 

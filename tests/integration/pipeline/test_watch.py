@@ -253,6 +253,25 @@ def test_a_review_reads_what_is_new_only(engine: Engine, redis_client: Redis) ->
     assert _reviewed(engine) == 1
 
 
+def test_a_row_that_fills_a_gap_is_found(engine: Engine, redis_client: Redis) -> None:
+    """
+    A row that PostgreSQL lays where deleted ones were, long before the last block, is found as well.
+    """
+    for flush in range(1, 4):
+        _judged(engine, redis_client, 100, flush=flush)
+    with transaction(engine) as connection:
+        connection.execute(text("DELETE FROM events WHERE position < 90"))
+    _reviewed(engine)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (TRUNCATE off) events"))
+    last = one(engine, "SELECT max(block) FROM reviewed")
+    _forge(engine, chunk="gen_random_uuid()")
+    chunk = "SELECT e.chunk FROM events e GROUP BY e.chunk HAVING count(*) = 1"
+    assert one(engine, f"SELECT (ctid::text::point)[0] FROM events WHERE chunk = ({chunk})") < last
+
+    assert _reviewed(engine) == 1
+
+
 def test_a_redis_that_lost_its_tail_makes_no_surplus_of_what_was_judged(engine: Engine, redis_client: Redis) -> None:
     """
     Redis forgets four events that it had counted, of which two were judged: exactly the other two are missing.
