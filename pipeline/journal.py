@@ -169,9 +169,10 @@ class Journal:
 
     def open_uploads(self) -> list[str]:
         """Return the ids of the uploads that are being split."""
-        with translated():
-            waiting = [self._redis.zrange(f"sentinel:{kind}:{Lane.BULK}", 0, -1) for kind in ("rung", "leased")]
-        entries = {entry.decode() for found in waiting for entry in cast("list[bytes]", found)}
+        with translated(), self._redis.pipeline(transaction=True) as pipe:  # one may move from one to the other
+            for kind in ("rung", "leased"):
+                pipe.zrange(f"sentinel:{kind}:{Lane.BULK}", 0, -1)
+            entries = {entry.decode() for found in pipe.execute() for entry in found}
         return sorted(entry.removeprefix(UPLOAD) for entry in entries if entry.startswith(UPLOAD))
 
     def chunk_events(self, chunk_ids: Sequence[str]) -> list[tuple[int, int] | None]:
