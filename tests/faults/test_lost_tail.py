@@ -6,7 +6,6 @@
 import http.client
 import os
 import secrets
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +20,7 @@ from tests import servers
 from tests.acceptance.calling import event, get, post
 from tests.faults.conftest import Installation
 from tests.faults.links import linked
-from tests.faults.victims import family_of, pid_of
+from tests.faults.victims import frozen, pid_of
 from tests.integration.deploy.running import eventually
 
 _LONG = os.environ.get("SENTINEL_FAULTS") == "long"
@@ -43,7 +42,7 @@ def test_the_ledger_reports_exactly_what_redis_lost(capsys: pytest.CaptureFixtur
     with servers.temporary_folder() as folder, linked(folder) as (on, _):
         for _ in range(20 if _LONG else 2):
             acknowledged, judged = lost + _count(on, _STORED), _count(on, _STORED)
-            with _frozen_workers(on), _cut(on, folder, random):
+            with frozen(pid_of(on.up, name) for name in ("realtime", "bulk")), _cut(on, folder, random):
                 acknowledged += _post(on, judged + lost)
             eventually(lambda: _at_rest(on), within=60)
             lost = acknowledged - _count(on, _STORED)
@@ -56,18 +55,6 @@ def _post(on: Installation, before: int) -> int:
     ids = [event_id for _ in range(_POSTS) for event_id in post(on.up, event()).json["event_ids"]]
     eventually(lambda: _count(on, _LOST) >= before + len(ids))
     return len(ids)
-
-
-@contextmanager
-def _frozen_workers(on: Installation) -> Iterator[None]:
-    pids = [pid for name in ("realtime", "bulk") for pid in family_of(pid_of(on.up, name))]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """Servers that are killed, frozen, full or away: what is acknowledged is judged, and workers go on by themselves."""
 
 import http.client
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +11,7 @@ from pipeline.storage import transaction
 from tests import servers
 from tests.acceptance.calling import Answer, balanced_ledger, event, get, judged, post, verdict
 from tests.faults.conftest import Installation
-from tests.faults.victims import family_of, pid_of
+from tests.faults.victims import frozen, pid_of
 from tests.integration.deploy.running import eventually
 
 _QUEUES = ("realtime", "bulk", "alerts", "maintenance")
@@ -79,18 +77,9 @@ def nothing_is_lost(on: Installation, event_ids: list[str]) -> None:
     assert ledger["surplus"] == 0
 
 
-@contextmanager
-def frozen(server: servers.Server) -> Iterator[None]:
-    """Freeze a server during a block."""
+def _pid(server: servers.Server) -> int:
     assert server.running is not None
-    pids = family_of(server.running.pid)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+    return server.running.pid
 
 
 @contextmanager
@@ -140,7 +129,7 @@ def test_redis_frozen(installation: Installation) -> None:
     """
     before = workers(installation)
     accepted = post(installation.up, [event() for _ in range(50)]).json["event_ids"]
-    with frozen(installation.valkey):
+    with frozen([_pid(installation.valkey)]):
         answers = posted_for(installation, seconds=_AWAY)
 
     consumes_on_every_queue(installation)
@@ -169,7 +158,7 @@ def test_postgresql_frozen(installation: Installation) -> None:
     A PostgreSQL that does not answer costs no event an attempt too many: 202 meanwhile, and the verdicts follow.
     """
     before = workers(installation)
-    with frozen(installation.postgres):
+    with frozen([_pid(installation.postgres)]):
         answers = posted_for(installation, seconds=8.0)
 
     consumes_on_every_queue(installation)

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.state import start_time
@@ -42,6 +44,19 @@ def freeze_and_kill(up: Stack, victim: str, *, seconds: float) -> None:
             return
         if number is signal.SIGSTOP:
             time.sleep(seconds)
+
+
+@contextmanager
+def frozen(pids: Iterable[int]) -> Iterator[None]:
+    """Freeze processes and their children during a block."""
+    families = [pid for parent in pids for pid in family_of(parent)]
+    for pid in families:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in families:
+            os.kill(pid, signal.SIGCONT)
 
 
 def ends_of_logs(up: Stack, *, lines: int = 25) -> str:
