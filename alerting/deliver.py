@@ -2,9 +2,11 @@
 
 import random
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from uuid import UUID
 
 import structlog
@@ -35,8 +37,12 @@ class Settled:
         return bool(self.notes or self.delivered or self.postponed)
 
 
-class _ClaimOver(Exception):
-    """The lease is nearly over: the alert may be another worker's by now."""
+class _TimeUp(Exception):
+    """The time for this batch is over: whoever claims the alert next tells it."""
+
+
+class _Rests(Exception):
+    """The receiver has just said that it is unavailable, and is not asked again."""
 
 
 @dataclass(slots=True)
@@ -55,7 +61,24 @@ class _Opened:
     alert: Due
     pending: set[str] = field(default_factory=set)
     waits: list[float] = field(default_factory=list)
-    abandoned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """An alert that one receiver is to be told."""
+
+    opened: _Opened
+    receiver: Receiver
+    notification: Announcement
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """How a receiver took an alert: what it said, or what was raised."""
+
+    call: _Call
+    taken: str = ""
+    error: BaseException | None = None
 
 
 def back_off(failures: int, *, chance: float) -> float:
@@ -104,74 +127,101 @@ class Courier:
 
         Args:
             due: the claimed alerts, the most urgent first.
-            give_up_at: the moment from which on nothing more is begun, by the courier's clock.
+            give_up_at: the moment from which on nothing more is begun, by the courier's clock; what is left then is
+                given back, unless another worker has claimed it since.
         """
         settled = Settled()
-        calls: dict[Future[str], tuple[_Opened, str]] = {}
+        lines = {name: deque[_Call]() for name in self._receivers}
         for alert in due:
-            calls |= self._begin(alert, give_up_at, settled)
+            self._open(alert, lines, settled)
         if settled:
             yield settled
-        while calls:
-            wait(calls, return_when=FIRST_COMPLETED)
-            # Those that come close behind are written down in the same transaction.
-            answered, _ = wait(calls, timeout=_CLOSE_BEHIND)
-            settled = Settled()
-            for future in answered:
-                opened, name = calls.pop(future)
-                self._take(opened, name, future, settled)
-                _close(opened, settled)
-            if settled:
-                yield settled
+        left = sum(map(len, lines.values()))
+        answers: SimpleQueue[_Answer] = SimpleQueue()
+        # One task for each thread, and not for each alert: handing over takes longer than writing a line.
+        telling = [
+            self._threads[name].submit(self._work_through, line, answers, give_up_at)
+            for name, line in lines.items()
+            for _ in range(min(len(line), self._receivers[name].concurrency))
+        ]
+        while left:
+            answered = _gather(answers, telling)
+            left -= len(answered)
+            yield self._settle(answered)
 
-    def _begin(self, alert: Due, give_up_at: float, settled: Settled) -> dict[Future[str], tuple[_Opened, str]]:
-        """Begin telling one alert to those of its receivers that do not rest."""
+    def _open(self, alert: Due, lines: Mapping[str, deque[_Call]], settled: Settled) -> None:
+        """Put one alert into the lines of those of its receivers that do not rest."""
         opened = _Opened(alert)
         settled.notes += gone(alert, self._receivers)
         notification = word(alert, self._link_base)
-        calls = {}
         for receiver in route(alert, self._receivers):
-            rest = self._rests[receiver.name]
-            rest_left = rest.until - self._clock()
-            if rest_left > 0:
-                opened.waits.append(rest_left)
-                settled.notes.append(_waiting(alert, receiver.name, rest.reason, attempted=False))
+            if self._rests[receiver.name].until > self._clock():
+                self._leave(opened, receiver.name, settled)
             else:
                 opened.pending.add(receiver.name)
-                call = self._threads[receiver.name].submit(self._call, receiver, notification, give_up_at)
-                calls[call] = (opened, receiver.name)
+                lines[receiver.name].append(_Call(opened, receiver, notification))
         _close(opened, settled)
-        return calls
 
-    def _call(self, receiver: Receiver, notification: Announcement, give_up_at: float) -> str:
-        if self._clock() >= give_up_at:
-            raise _ClaimOver
-        return receiver.tell(notification)
+    def _work_through(self, line: deque[_Call], answers: SimpleQueue[_Answer], give_up_at: float) -> None:
+        unavailable = False
+        while True:
+            try:
+                call = line.popleft()
+            except IndexError:
+                return
+            try:
+                if unavailable:
+                    raise _Rests  # noqa: TRY301 - an answer like any other
+                if self._clock() >= give_up_at:
+                    raise _TimeUp  # noqa: TRY301
+                answers.put(_Answer(call, call.receiver.tell(call.notification)))
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the answer decides
+                unavailable = unavailable or isinstance(error, ReceiverUnavailable)
+                answers.put(_Answer(call, error=error))
 
-    def _take(self, opened: _Opened, name: str, call: Future[str], settled: Settled) -> None:
-        """Turn one receiver's answer into a line of the notification log."""
-        alert, facts = opened.alert, {"alert_id": str(opened.alert.alert_id), "receiver": name}
-        opened.pending.discard(name)
-        try:
-            reason = call.result()
-        except _ClaimOver:
-            opened.abandoned = True
-            log.warning("alert_left", **facts)
-        except ReceiverRejected as error:
-            self._rests[name] = _Rest()
-            settled.notes.append(Note(alert.alert_id, name, NotificationState.REJECTED, error.reason))
-            log.error("alert_rejected", reason=error.reason, **facts)  # noqa: TRY400 - the reason says it all
-        except ReceiverUnavailable as error:
-            self._wait(opened, name, error, settled)
-            log.warning("alert_waiting", reason=error.reason, **facts)
-        except Exception as error:
-            # A fault of the receiver's own code must neither lose the alert nor hold up the others.
-            self._wait(opened, name, ReceiverUnavailable(f"internal error: {type(error).__name__}"), settled)
-            log.exception("receiver_failed", **facts)
-        else:
-            self._rests[name] = _Rest()
-            settled.notes.append(Note(alert.alert_id, name, NotificationState.SENT, reason))
-            log.info("alert_sent", **facts)
+    def _settle(self, answered: Sequence[_Answer]) -> Settled:
+        settled, sent = Settled(), Counter[str]()
+        for answer in answered:
+            opened, name = answer.call.opened, answer.call.receiver.name
+            opened.pending.discard(name)
+            if answer.error is None:
+                sent[name] += 1
+                self._rests[name] = _Rest()
+                settled.notes.append(Note(opened.alert.alert_id, name, NotificationState.SENT, answer.taken))
+            else:
+                self._take(opened, name, answer.error, settled)
+            _close(opened, settled)
+        for name, alerts in sent.items():
+            log.info("alerts_sent", receiver=name, alerts=alerts)
+        return settled
+
+    def _take(self, opened: _Opened, name: str, error: BaseException, settled: Settled) -> None:
+        """Turn what one receiver raised into a line of the notification log."""
+        facts = {"alert_id": str(opened.alert.alert_id), "receiver": name}
+        match error:
+            case _TimeUp():
+                opened.waits.append(0)
+            case _Rests():
+                self._leave(opened, name, settled)
+            case ReceiverRejected():
+                self._rests[name] = _Rest()
+                settled.notes.append(Note(opened.alert.alert_id, name, NotificationState.REJECTED, error.reason))
+                log.error("alert_rejected", reason=error.reason, **facts)
+            case ReceiverUnavailable():
+                self._wait(opened, name, error, settled)
+                log.warning("alert_waiting", reason=error.reason, **facts)
+            case Exception():
+                # A fault of the receiver's own code must neither lose the alert nor hold up the others.
+                self._wait(opened, name, ReceiverUnavailable(f"internal error: {type(error).__name__}"), settled)
+                log.error("receiver_failed", exc_info=error, **facts)
+            case _:
+                raise error
+
+    def _leave(self, opened: _Opened, name: str, settled: Settled) -> None:
+        """Have an alert wait for as long as its receiver rests, without an attempt."""
+        rest = self._rests[name]
+        opened.waits.append(max(0.0, rest.until - self._clock()))
+        settled.notes.append(_waiting(opened.alert, name, rest.reason, attempted=False))
 
     def _wait(self, opened: _Opened, name: str, error: ReceiverUnavailable, settled: Settled) -> None:
         told = opened.alert.told.get(name)
@@ -196,9 +246,20 @@ def _waiting(alert: Due, name: str, reason: str, *, attempted: bool) -> Note:
     return Note(alert.alert_id, name, NotificationState.WAITING, reason, attempted)
 
 
+def _gather(answers: SimpleQueue[_Answer], telling: Sequence[Future[None]]) -> list[_Answer]:
+    """Wait for an answer, and return it with those that come close behind: they are written down together."""
+    found = [answers.get()]
+    wait(telling, timeout=_CLOSE_BEHIND)
+    while True:
+        try:
+            found.append(answers.get_nowait())
+        except Empty:
+            return found
+
+
 def _close(opened: _Opened, settled: Settled) -> None:
-    """Settle the alert itself once nobody has still to answer; an abandoned one comes back when its lease ends."""
-    if opened.pending or opened.abandoned:
+    """Settle the alert itself once nobody has still to answer."""
+    if opened.pending:
         return
     alert = opened.alert
     if opened.waits:

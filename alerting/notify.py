@@ -10,6 +10,7 @@ from alerting.deliver import Courier
 from pipeline.storage import alerts, transaction
 
 SLICE_SECONDS = 2.0
+BATCH = 200
 LEASE_SECONDS = 30.0
 LONGEST_ATTEMPT = 12.0
 """An attempt that is begun later than this before the lease's end might outlive it."""
@@ -23,9 +24,12 @@ class SliceEnd(StrEnum):
 
 
 def run(
-    engine: Engine, courier: Courier, *, side_by_side: int, clock: Callable[[], float] = time.monotonic
+    engine: Engine, courier: Courier, *, batch: int = BATCH, clock: Callable[[], float] = time.monotonic
 ) -> SliceEnd:
-    """Tell due alerts for about two seconds.
+    """Tell due alerts for about two seconds, a batch at a time.
+
+    What slow receivers have not been told of a batch within as long is given back, for a more urgent alert may have
+    come meanwhile.
 
     A kill after the claim lets the lease run out, and the alert is told then, under the same id; so does one between
     telling and writing down. What was written down is not told again.
@@ -37,10 +41,10 @@ def run(
     while clock() < ends:
         give_up_at = clock() + LEASE_SECONDS - LONGEST_ATTEMPT
         with transaction(engine) as connection:
-            due = alerts.claim(connection, limit=side_by_side, lease_seconds=LEASE_SECONDS)
+            due = alerts.claim(connection, limit=batch, lease_seconds=LEASE_SECONDS)
         if not due:
             return SliceEnd.NOTHING_DUE
-        for settled in courier.tell(due, give_up_at=give_up_at):
+        for settled in courier.tell(due, give_up_at=min(give_up_at, clock() + SLICE_SECONDS)):
             with transaction(engine) as connection:
                 alerts.note(connection, settled.notes)
                 alerts.delivered(connection, settled.delivered)

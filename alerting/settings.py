@@ -17,4 +17,6 @@ class AlertSettings(AddressSettings):
     alert_timeout_seconds: float = Field(
         5.0, gt=0, le=10, description="Time for one whole attempt at the webhook, name look-up and answer included."
     )
-    alert_concurrency: int = Field(8, ge=1, le=64, description="Alerts that one worker process tells side by side.")
+    alert_concurrency: int = Field(
+        8, ge=1, le=64, description="Posts to the webhook that one worker process has under way."
+    )

@@ -32,7 +32,6 @@ class AlertWorker:
         self._redis = connect(pipe.redis_url.get_secret_value())
         self._engine = make_engine(pipe.database_url.get_secret_value(), application="sentinel-alerts")
         self._courier = Courier(receivers, link_base=settings.link_base)
-        self._side_by_side = settings.alert_concurrency
         self._pulsed = -_PULSE_SECONDS
         self._watched = -_WATCH_SECONDS
         log.info("receivers_ready", receivers=sorted(receivers))
@@ -70,7 +69,7 @@ class AlertWorker:
         Raises:
             StorageUnavailable: PostgreSQL is away.
         """
-        return notify.run(self._engine, self._courier, side_by_side=self._side_by_side)
+        return notify.run(self._engine, self._courier)
 
 
 def register(app: Celery, pipe: PipeSettings, settings: AlertSettings) -> None:

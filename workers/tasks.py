@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from pipeline import health, watch
 from pipeline.errors import PipelineError, QueueUnavailable
 from pipeline.journal import Lane
-from pipeline.queue import VERSION, Queue, TaskName, ring, waiting, wake
+from pipeline.queue import VERSION, Queue, TaskName, ring, wake
 from workers import canary, split, sweep, upkeep
 from workers.app import app
 from workers.bench import worker
@@ -111,7 +111,7 @@ def _ring_bulk(entries: Sequence[str], stamp: int) -> None:
 def _notify() -> None:
     try:
         # One that waits already will find what was just written.
-        if waiting(worker().redis)[Queue.ALERTS]:
+        if worker().redis.llen(Queue.ALERTS):
             return
         wake(app, TaskName.NOTIFY, Queue.ALERTS)
     except (QueueUnavailable, RedisError) as error:

@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, case, delete, func, literal, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, RowMapping, select, text
 
 from pipeline.ids import EventId
 from pipeline.storage import canaries, incidents
-from pipeline.storage._models import alerts, findings, notifications, outbox
+from pipeline.storage._models import notifications
 
 _FINDINGS_TOLD = 20
 _REASON_LENGTH = 500
@@ -112,28 +111,7 @@ def claim(connection: Connection, *, limit: int, lease_seconds: float) -> list[D
     A canary's row has come where it should, and nobody is told. A row whose alert has been dropped by retention is
     removed: there is nothing left to tell.
     """
-    due = (
-        select(outbox.c.alert_id)
-        .where(outbox.c.due_at <= func.now())
-        .order_by(outbox.c.lane_rank, outbox.c.severity.desc(), outbox.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    leased = (
-        update(outbox)
-        .where(outbox.c.alert_id == due.c.alert_id)
-        .values(due_at=func.now() + timedelta(seconds=lease_seconds), attempts=outbox.c.attempts + 1)
-        .returning(outbox)
-        .cte("leased")
-    )
-    rows = connection.execute(
-        select(leased.c.alert_id.label("claimed_id"), leased.c.attempts.label("claim"), alerts)
-        .outerjoin_from(
-            leased, alerts, (alerts.c.alert_id == leased.c.alert_id) & (alerts.c.accepted_at == leased.c.accepted_at)
-        )
-        .order_by(leased.c.lane_rank, leased.c.severity.desc(), alerts.c.created_at)
-    )
+    rows = connection.execute(text(_CLAIM), {"limit": limit, "lease": timedelta(seconds=lease_seconds)})
     claimed = rows.mappings().all()
     others = {row["claimed_id"]: row for row in claimed if row["chunk"] is None}
     found = _notices(connection, others)
@@ -143,61 +121,72 @@ def claim(connection: Connection, *, limit: int, lease_seconds: float) -> list[D
     return [*found, *_with_details(connection, [row for row in claimed if row["chunk"] is not None])]
 
 
+_CLAIM = """
+WITH due AS (
+    SELECT alert_id FROM outbox WHERE due_at <= now() ORDER BY lane_rank, severity DESC, due_at
+    LIMIT :limit FOR UPDATE SKIP LOCKED
+), leased AS (
+    UPDATE outbox SET due_at = now() + :lease, attempts = attempts + 1 FROM due WHERE outbox.alert_id = due.alert_id
+    RETURNING outbox.alert_id, outbox.accepted_at, outbox.lane_rank, outbox.severity, outbox.attempts
+)
+SELECT leased.alert_id AS claimed_id, leased.attempts AS claim, alerts.*
+FROM leased LEFT JOIN alerts ON alerts.alert_id = leased.alert_id AND alerts.accepted_at = leased.accepted_at
+ORDER BY leased.lane_rank, leased.severity DESC, alerts.created_at
+"""
+
+
 def note(connection: Connection, notes: Sequence[Note]) -> None:
     """Write the notification log. A final state stays, whatever a worker that comes late has to say; ``sent`` wins."""
     if not notes:
         return
     # Rows are locked in one order by every worker, so that two late ones cannot block each other in a circle.
     ordered = sorted(notes, key=lambda item: (item.alert_id, item.receiver))
-    rows = insert(notifications).values(
-        [
-            {
-                "alert_id": item.alert_id,
-                "receiver": item.receiver,
-                "state": item.state.value,
-                "attempts": int(item.attempted),
-                "reason": _storable(item.reason),
-                "at": func.clock_timestamp(),
-            }
-            for item in ordered
-        ]
-    )
     connection.execute(
-        rows.on_conflict_do_update(
-            index_elements=[notifications.c.alert_id, notifications.c.receiver],
-            set_={
-                "state": rows.excluded.state,
-                "attempts": notifications.c.attempts + rows.excluded.attempts,
-                "reason": rows.excluded.reason,
-                "at": rows.excluded.at,
-            },
-            where=(notifications.c.state == NotificationState.WAITING.value)
-            | (rows.excluded.state == NotificationState.SENT.value),
-        )
+        text(_NOTE),
+        {
+            "alerts": [item.alert_id for item in ordered],
+            "receivers": [item.receiver for item in ordered],
+            "states": [item.state.value for item in ordered],
+            "attempts": [int(item.attempted) for item in ordered],
+            "reasons": [_storable(item.reason) for item in ordered],
+        },
     )
+
+
+_NOTE = """
+INSERT INTO notifications AS known (alert_id, receiver, state, attempts, reason, at)
+SELECT *, clock_timestamp() FROM unnest(
+    CAST(:alerts AS uuid[]), CAST(:receivers AS text[]), CAST(:states AS text[]), CAST(:attempts AS int[]),
+    CAST(:reasons AS text[])
+)
+ON CONFLICT (alert_id, receiver) DO UPDATE SET
+    state = excluded.state, attempts = known.attempts + excluded.attempts, reason = excluded.reason, at = excluded.at
+WHERE known.state = 'waiting' OR excluded.state = 'sent'
+"""
 
 
 def delivered(connection: Connection, alert_ids: Iterable[UUID]) -> None:
     """Take alerts out of the outbox: every receiver has reached its final state, or nothing is left to tell."""
-    finished = sorted(alert_ids)
-    if finished:
-        connection.execute(delete(outbox).where(outbox.c.alert_id.in_(finished)))
+    if finished := sorted(alert_ids):
+        connection.execute(text("DELETE FROM outbox WHERE alert_id = ANY(:alerts)"), {"alerts": finished})
 
 
 def postpone(connection: Connection, postponements: Sequence[Postponement]) -> None:
     """Give claims back, due again later. A claim that another worker has taken over since is left alone."""
-    if not postponements:
-        return
-    wait = case(
-        *((outbox.c.alert_id == item.alert_id, literal(timedelta(seconds=item.seconds))) for item in postponements)
-    )
-    connection.execute(
-        update(outbox)
-        .where(
-            tuple_(outbox.c.alert_id, outbox.c.attempts).in_([(item.alert_id, item.claim) for item in postponements])
-        )
-        .values(due_at=func.clock_timestamp() + wait)
-    )
+    if postponements:
+        columns = {
+            "alerts": [item.alert_id for item in postponements],
+            "claims": [item.claim for item in postponements],
+            "waits": [timedelta(seconds=item.seconds) for item in postponements],
+        }
+        connection.execute(text(_POSTPONE), columns)
+
+
+_POSTPONE = """
+UPDATE outbox SET due_at = clock_timestamp() + wait
+FROM unnest(CAST(:alerts AS uuid[]), CAST(:claims AS int[]), CAST(:waits AS interval[])) AS back (alert_id, claim, wait)
+WHERE outbox.alert_id = back.alert_id AND outbox.attempts = back.claim
+"""
 
 
 def _storable(reason: str) -> str:
@@ -243,36 +232,33 @@ def _with_details(connection: Connection, rows: Sequence[RowMapping]) -> list[Du
 
 def _told(connection: Connection, rows: Sequence[RowMapping]) -> Mapping[UUID, dict[str, Told]]:
     told: dict[UUID, dict[str, Told]] = defaultdict(dict)
-    for row in connection.execute(
-        select(notifications).where(notifications.c.alert_id.in_([row["claimed_id"] for row in rows]))
-    ):
-        told[row.alert_id][row.receiver] = Told(NotificationState(row.state), row.attempts)
+    # Of an alert that was never claimed before, nobody can have been told.
+    if again := [row["claimed_id"] for row in rows if row["claim"] > 1]:
+        for row in connection.execute(select(notifications).where(notifications.c.alert_id.in_(again))):
+            told[row.alert_id][row.receiver] = Told(NotificationState(row.state), row.attempts)
     return told
 
 
 def _findings(
     connection: Connection, rows: Sequence[RowMapping]
 ) -> tuple[Mapping[tuple[UUID, int], list[AlertFinding]], dict[tuple[UUID, int], int]]:
-    event = (findings.c.chunk, findings.c.position)
-    ranked = (
-        select(
-            findings,
-            func.count().over(partition_by=event).label("total"),
-            func.row_number()
-            .over(partition_by=event, order_by=(findings.c.severity.desc(), findings.c.rule_id, findings.c.start))
-            .label("rank"),
-        )
-        .where(
-            tuple_(*event).in_([(row["chunk"], row["position"]) for row in rows]),
-            findings.c.accepted_at.in_({row["accepted_at"] for row in rows}),  # lets PostgreSQL skip the other days
-        )
-        .subquery()
-    )
     found: dict[tuple[UUID, int], list[AlertFinding]] = defaultdict(list)
     totals: dict[tuple[UUID, int], int] = {}
-    told = select(ranked).where(ranked.c.rank <= _FINDINGS_TOLD).order_by(text("rank"))
-    for row in connection.execute(told).mappings():
-        event_key = (row["chunk"], row["position"])
-        totals[event_key] = row["total"]
-        found[event_key].append(AlertFinding(**{name: row[name] for name in AlertFinding.__slots__}))
+    columns = {name: [row[name] for row in rows] for name in ("chunk", "position", "accepted_at")}
+    for chunk, position, total, *told in connection.execute(text(_FINDINGS), columns | {"most": _FINDINGS_TOLD}):
+        totals[chunk, position] = total
+        found[chunk, position].append(AlertFinding(*told))
     return found, totals
+
+
+_FINDINGS = f"""
+SELECT event.chunk, event.position, worst.*
+FROM unnest(CAST(:chunk AS uuid[]), CAST(:position AS int[]), CAST(:accepted_at AS timestamptz[]))
+    AS event (chunk, position, accepted_at)
+CROSS JOIN LATERAL (
+    SELECT count(*) OVER (), {", ".join(f'"{name}"' for name in AlertFinding.__slots__)} FROM findings
+    WHERE findings.chunk = event.chunk AND findings.position = event.position
+        AND findings.accepted_at = event.accepted_at
+    ORDER BY severity DESC, rule_id, start LIMIT :most
+) AS worst
+"""

@@ -8,4 +8,4 @@ from alerting.deliver import Courier
 
 def run(engine: Engine, courier: Courier) -> notify.SliceEnd:
     """Run one slice of the line."""
-    return notify.run(engine, courier, side_by_side=8)
+    return notify.run(engine, courier)

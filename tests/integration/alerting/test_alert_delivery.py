@@ -102,7 +102,7 @@ def test_the_most_urgent_is_told_first(engine: Engine, place: Place, courier: Ma
     for _ in range(3):
         place(lane="bulk", severity=4)
     urgent = place(lane="realtime", severity=2)
-    notify.run(engine, courier(listener.url), side_by_side=1)
+    notify.run(engine, courier(listener.url), batch=1)
 
     assert str(urgent) == listener.ids[0]
 
@@ -130,13 +130,13 @@ def test_a_receiver_taken_away_no_longer_holds_the_alert(
 def test_a_thawed_worker_tells_nothing_that_may_be_anothers(
     engine: Engine, place: Place, courier: MakeCourier, listener: Listener, waiting: Waiting
 ) -> None:
-    """A worker that was frozen between claiming and telling leaves the alert to its lease."""
+    """A worker that was frozen between claiming and telling tells nothing, and gives back what is still its own."""
     alert = place()
-    moments = iter([0.0, 0.0, notify.LEASE_SECONDS * -2, 99.0])
-    notify.run(engine, courier(listener.url), side_by_side=8, clock=lambda: next(moments))
+    moments = iter([0.0, 0.0, notify.LEASE_SECONDS * -2, 0.0, 99.0])
+    notify.run(engine, courier(listener.url), clock=lambda: next(moments))
 
     assert listener.posts == []
-    assert waiting()[alert] > 20
+    assert waiting()[alert] <= 0
 
 
 def test_an_alert_told_but_not_written_down_is_told_again_under_the_same_id(

@@ -32,7 +32,7 @@ _SLICE = (
     "from pipeline.storage import make_engine;"
     "chosen = settings.AlertSettings(); engine = make_engine(PipeSettings().database_url.get_secret_value());"
     "courier = deliver.Courier(receivers.configured(chosen), link_base=chosen.link_base);"
-    "notify.run(engine, courier, side_by_side=chosen.alert_concurrency)"
+    "notify.run(engine, courier)"
 )
 _WORKER = ["-m", "celery", "-A", "alerting.app", "worker", "-Q", "alerts", "-P", "solo", "--without-gossip"]
 

@@ -38,7 +38,7 @@ def test_an_incident_is_posted_once_when_it_begins_and_once_when_it_is_over(
     tells = courier(listener.url)
     for found in ([_FOUND], [_FOUND], [], []):
         look(*found)
-        notify.run(engine, tells, side_by_side=4)
+        notify.run(engine, tells)
 
     begun, over = (post.event for post in listener.posts)
     assert [begun["type"], over["type"]] == ["sentinel.incident"] * 2
@@ -59,7 +59,7 @@ def test_an_incident_that_was_not_taken_is_told_again_to_the_byte(
     tells = courier(listener.url)
     listener.answer = lambda _: Answer(400 if len(listener.posts) > 1 else 503)
     look(_FOUND)
-    notify.run(engine, tells, side_by_side=4)
+    notify.run(engine, tells)
     worse = Condition(_FOUND.kind, _FOUND.subject, "9 events acknowledged and lost", "Even more are nowhere.", 9)
     with transaction(engine) as connection:
         incidents.observe(connection, [IncidentKind.DEFICIT], [worse])

@@ -63,9 +63,9 @@ def _due(attempts: int = 0) -> DueAlert:
     )
 
 
-def _tell(courier: Courier, *due: DueAlert) -> Settled:
+def _tell(courier: Courier, *due: DueAlert, give_up_at: float = float("inf")) -> Settled:
     whole = Settled()
-    for part in courier.tell(due, give_up_at=float("inf")):
+    for part in courier.tell(due, give_up_at=give_up_at):
         whole.notes += part.notes
         whole.delivered += part.delivered
         whole.postponed += part.postponed
@@ -166,10 +166,29 @@ def test_a_receiver_may_ask_for_up_to_an_hour(asked: float, waits: float) -> Non
     assert [waits] == [item.seconds for item in _tell(courier, _due()).postponed]
 
 
-def test_nothing_is_begun_when_the_claim_may_be_over() -> None:
-    """A claim that is too old is left to its lease: nothing is told, nothing written."""
-    receiver = Answering(lambda: "taken")
-    courier = Courier({"answering": receiver}, link_base="", clock=lambda: 100.0)
+def test_a_receiver_that_is_down_is_asked_once_for_a_whole_batch() -> None:
+    """Whoever stands in line behind a failure waits as long as the receiver rests, without an attempt."""
+    receiver = Answering(_raising(ReceiverUnavailable("busy")))
+    courier = Courier({"answering": receiver}, link_base="", clock=Clock(), chance=lambda: 0)
+    settled = _tell(courier, *(_due() for _ in range(50)))
 
-    assert list(courier.tell([_due()], give_up_at=100.0)) == []
-    assert receiver.asked == 0
+    assert receiver.asked == 1
+    assert [note.attempted for note in settled.notes] == [True] + [False] * 49
+    assert {2.0} == {item.seconds for item in settled.postponed}
+
+
+def test_what_a_slow_receiver_cannot_take_in_time_is_given_back() -> None:
+    """What is not begun in time is due again at once, under its own claim, and nothing is written down of it."""
+    clock = Clock()
+
+    def slowly() -> str:
+        clock.now += 1
+        return "taken"
+
+    due = [_due() for _ in range(5)]
+    settled = _tell(Courier({"answering": Answering(slowly)}, link_base="", clock=clock), *due, give_up_at=2.0)
+
+    assert [alert.alert_id for alert in due[:2]] == settled.delivered == [note.alert_id for note in settled.notes]
+    assert [(alert.alert_id, 1, 0) for alert in due[2:]] == [
+        (item.alert_id, item.claim, item.seconds) for item in settled.postponed
+    ]
