@@ -1,6 +1,6 @@
 """The watch: what is wrong with the pipe itself, in words that say what, how much, since when, and who is concerned."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from redis import Redis
@@ -11,14 +11,14 @@ from pipeline import health
 from pipeline.health import QueueStatus
 from pipeline.journal import Journal
 from pipeline.queue import Queue
-from pipeline.storage import canaries, incidents, ledger, strays, transaction
+from pipeline.storage import canaries, incidents, ledger, losses, strays, transaction
 from pipeline.storage.canaries import CanaryOutcome, Flight
 from pipeline.storage.incidents import Condition, IncidentKind
-from pipeline.storage.ledger import Audit, Shortfall
+from pipeline.storage.ledger import Audit
 
 _SILENT_SECONDS = 30.0
-_ONE_LOSS_SECONDS = 600
 _SHOWN = 5
+_UNCOUNTED = "chunks"
 _WATCHED = (IncidentKind.DEFICIT, IncidentKind.SURPLUS, IncidentKind.STUCK, IncidentKind.BLIND)
 
 
@@ -31,7 +31,7 @@ def run(redis: Redis, engine: Engine, journal: Journal, *, canary_seconds: int) 
     audit = ledger.audit(engine, journal)
     queues = {queue.name: queue for queue in health.queue_statuses(redis, journal)}
     with transaction(engine) as connection:
-        found = [*_deficits(audit), *_surplus(connection, audit), *_stuck(queues.values())]
+        found = [*_deficits(connection, audit), *_surplus(connection, audit), *_stuck(queues.values())]
         if canary_seconds:
             found += _blind(canaries.latest(connection).values(), queues)
         return incidents.observe(connection, _WATCHED, found)
@@ -54,14 +54,14 @@ def over_the_watch(redis: Redis, engine: Engine) -> int:
         return incidents.observe(connection, [IncidentKind.SILENT], found)
 
 
-def _deficits(audit: Audit) -> Iterator[Condition]:
+def _deficits(connection: Connection, audit: Audit) -> Iterator[Condition]:
     """Say what is missing: once for each acceptor and each time something was lost."""
-    for loss in _losses(audit.shortfalls):
+    for loss in losses.told_apart(connection, audit.shortfalls):
         events, first, last = sum(cell.events for cell in loss), loss[0], loss[-1]
         span = _at(first.second) if first.second == last.second else f"{_at(first.second)} to {_at(last.second)}"
         yield Condition(
             IncidentKind.DEFICIT,
-            f"{first.acceptor} {first.second}",
+            f"{first.acceptor} {first.loss}",
             f"{_events(events)} acknowledged and lost",
             f"{_events(events)}, acknowledged by {first.acceptor} at {span}, are neither judged nor dead letters nor "
             "in the journal.",
@@ -81,18 +81,6 @@ def _deficits(audit: Audit) -> Iterator[Condition]:
         )
 
 
-def _losses(cells: Iterable[Shortfall]) -> Iterator[Sequence[Shortfall]]:
-    """Put together what one acceptor lost at one time."""
-    loss: list[Shortfall] = []
-    for cell in cells:
-        if loss and (cell.acceptor != loss[-1].acceptor or cell.second - loss[-1].second > _ONE_LOSS_SECONDS):
-            yield loss
-            loss = []
-        loss.append(cell)
-    if loss:
-        yield loss
-
-
 def _surplus(connection: Connection, audit: Audit) -> Iterator[Condition]:
     known = strays.first_few(connection, limit=_SHOWN)
     if known:
@@ -109,7 +97,7 @@ def _surplus(connection: Connection, audit: Audit) -> Iterator[Condition]:
     if (events := audit.ledger.surplus - strays.count(connection)) > 0:
         yield Condition(
             IncidentKind.SURPLUS,
-            ledger.UNCOUNTED,
+            _UNCOUNTED,
             f"{_events(events)} settled that nobody accepted",
             f"PostgreSQL counts {_events(events)} as settled that Redis never counted as accepted.",
             events,

@@ -14,7 +14,6 @@ from pipeline.storage import ledger, partitions, rejections, retention, strays, 
 _MINUTES_KEPT = timedelta(hours=2)
 _STRAY_SECONDS = 86_400
 _TIDY_SECONDS = 20.0
-_BLOCKS = 8192
 
 
 def reconcile(engine: Engine, journal: Journal) -> None:
@@ -28,7 +27,7 @@ def reconcile(engine: Engine, journal: Journal) -> None:
         ledger.reconcile(connection, now=now)
         ledger.fold(connection)
     with transaction(engine) as connection:
-        strays.review(connection, most_blocks=_BLOCKS)
+        strays.review(connection)
     if forgot := ledger.remember(engine, journal):
         structlog.get_logger().warning("redis_forgot", counted=forgot)
 

@@ -257,6 +257,8 @@ witness = Table(
     Column("events", Integer, nullable=False),
     Column("reconciled", Boolean, nullable=False, server_default=text("false")),
     Column("uncertain", Integer, nullable=False, server_default=text("0")),
+    Column("loss", BigInteger),  # the first second of the loss that this was found to be a part of
+    _count("written_off"),
     PrimaryKeyConstraint("acceptor", "second"),
     Index("witness_open", "second", postgresql_where=text("NOT reconciled")),
 )

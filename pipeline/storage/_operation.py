@@ -64,7 +64,8 @@ reviewed = Table(
     "reviewed",
     metadata,
     Column("partition", Text, primary_key=True),
-    Column("block", BigInteger, nullable=False),  # all before it was looked at
+    Column("written", BigInteger, nullable=False),  # rows ever written to it, when the last pass over it began
+    Column("next", Uuid),  # the chunk from which on that pass goes on; null: it is complete
 )
 
 counted = Table(
@@ -74,6 +75,8 @@ counted = Table(
     Column("run_id", Text, nullable=False),
     Column("accepted", BigInteger, nullable=False),
     Column("forgotten", BigInteger, nullable=False),
+    Column("surplus", BigInteger, nullable=False, server_default=text("0")),
+    Column("written_off", BigInteger, nullable=False, server_default=text("0")),
 )
 
 secrets = Table(

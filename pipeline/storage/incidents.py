@@ -40,7 +40,7 @@ class IncidentKind(StrEnum):
 
 _CURES = {
     IncidentKind.DEFICIT: "Look at what happened to Redis at that time (its log, its disk, a restore, a FLUSHALL). "
-    "What is missing is not in the pipe any more: have the clients of that time send again.",
+    "What is missing is not in the pipe any more: have the clients of that time send again, and write it off.",
     IncidentKind.SURPLUS: "Somebody or something wrote verdicts past the pipe. Find out who may write to PostgreSQL, "
     "and look at the rows before you delete them.",
     IncidentKind.STUCK: "`sentinel up` restarts the worker by itself. Under another supervisor restart it; the "
@@ -141,11 +141,12 @@ def listing(connection: Connection, *, limit: int) -> Sequence[Incident]:
     return [_incident(row) for row in rows.mappings()]
 
 
-def events_of(connection: Connection, kind: IncidentKind, subject: str) -> int:
-    """Return how many events an incident that was told and lasts is about, as the last look found it; 0 without one."""
-    of = (table.c.kind == kind.value) & (table.c.subject == subject)
+def events_of(connection: Connection, kind: IncidentKind) -> int:
+    """Return how many events the incidents of a kind are about that were told and last, as the last look found it."""
     lasts = table.c.told_at.is_not(None) & table.c.ended_at.is_(None)
-    return int(connection.execute(select(func.sum(table.c.events)).where(of, lasts)).scalar() or 0)
+    return int(
+        connection.execute(select(func.sum(table.c.events)).where(table.c.kind == kind.value, lasts)).scalar() or 0
+    )
 
 
 def notices(connection: Connection, notice_ids: Collection[UUID]) -> Sequence[Notice]:

@@ -1,7 +1,7 @@
 """The ledger: what was accepted, against what became of it; and the witness, which does not depend on Redis."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,24 +11,26 @@ from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.ids import ChunkId
 from pipeline.journal import Journal, OpenChunk
-from pipeline.storage import incidents, strays
+from pipeline.storage import audit as trail
+from pipeline.storage import incidents, losses, strays
 from pipeline.storage._engine import freeze, transaction
 from pipeline.storage._operation import counted
 from pipeline.storage.incidents import IncidentKind
+from pipeline.storage.losses import Shortfall
 
 # What an acceptor acknowledged reaches the witness a second or two later; before that a cell says nothing.
 _REPORTED_AFTER_SECONDS = 5
 _LOOKS_BACK_SECONDS = 900
-UNCOUNTED = "chunks"  # the subject of a surplus of settled events that Redis never counted
+WRITE_OFF = "write off"  # as the audit trail calls it
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The count, in events. ``accepted = judged + duplicates + dead + in_flight`` when nothing is missing.
+    """The count, in events: ``accepted = judged + duplicates + dead + in_flight + written_off`` if nothing is missing.
 
-    ``deficit`` is what was acknowledged and is neither settled nor in the journal; ``surplus`` what is settled or open
-    without having been accepted; ``uncertain`` what was journaled by an acceptor that never reported it, because it
-    died before or answered 503.
+    ``written_off`` is what was a deficit until somebody said why; ``deficit`` what was acknowledged and is neither
+    settled nor in the journal nor written off; ``surplus`` what is settled or open without having been accepted;
+    ``uncertain`` what was journaled by an acceptor that never reported it, because it died before or answered 503.
     """
 
     accepted: int
@@ -36,18 +38,15 @@ class Ledger:
     duplicates: int
     dead: int
     in_flight: int
+    written_off: int
     deficit: int
     surplus: int
     uncertain: int
 
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """Acknowledged events that are nowhere: how many, who acknowledged them, and in which second of Redis' clock."""
-
-    acceptor: str
-    second: int
-    events: int
+    @property
+    def difference(self) -> int:
+        """How many events more were accepted than have an end or are under way."""
+        return self.accepted - self.judged - self.duplicates - self.dead - self.in_flight - self.written_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +72,38 @@ def audit(engine: Engine, journal: Journal) -> Audit:
     Raises:
         JournalUnavailable, StorageUnavailable: one side is away.
     """
-    stamp, accepted, opened = journal.read()
-    gone = _gone(journal, opened)
+    reading = _Reading.of(journal)
     with transaction(engine) as connection:
-        # A chunk that commits meanwhile would be neither settled nor open.
         freeze(connection)
-        judged, duplicates, dead = _settled(connection, datetime.fromtimestamp(stamp / 1e6, UTC))
-        still_open = _still_open(connection, opened, gone)
-        shortfalls = _shortfalls(connection, still_open, stamp // 1_000_000)
-        uncertain = connection.execute(text("SELECT coalesce(sum(uncertain), 0) FROM witness")).scalar_one()
-        accepted += _forgotten(connection)
-        stray = strays.count(connection)
-    in_flight = sum(chunk.weight for chunk in still_open)
-    difference = accepted - judged - duplicates - dead - in_flight
-    missing = sum(shortfall.events for shortfall in shortfalls)
-    deficit, surplus = max(difference, missing, 0), max(-difference, 0) + stray
-    counts = Ledger(accepted, judged, duplicates, dead, in_flight, deficit, surplus, int(uncertain))
-    return Audit(counts, shortfalls)
+        return _audit(connection, reading)
+
+
+def write_off(engine: Engine, journal: Journal, *, events: int, reason: str, actor: str) -> int:
+    """Miss the deficit no longer, where it was told as so many events: somebody knows why, and they stay in the count.
+
+    Returns:
+        How many events were written off: 0 when the deficit is another one, or was not told yet.
+
+    Raises:
+        JournalUnavailable, StorageUnavailable: one side is away.
+    """
+    reading = _Reading.of(journal)
+    with transaction(engine) as connection:
+        freeze(connection)
+        found = _audit(connection, reading)
+        # One that nobody was told of may be seen half: acceptors need a while to report.
+        if not events or not events == found.ledger.deficit == incidents.events_of(connection, IncidentKind.DEFICIT):
+            return 0
+        losses.write_off(connection, found.shortfalls)
+        # What is lost from the journal may be lost from its count as well.
+        unknown = events - max(0, found.ledger.difference)
+        note = insert(counted).values(
+            only=1, run_id="", accepted=reading.accepted, forgotten=unknown, written_off=events
+        )
+        sums = {name: counted.c[name] + note.excluded[name] for name in ("forgotten", "written_off")}
+        connection.execute(note.on_conflict_do_update(index_elements=[counted.c.only], set_=sums))
+        trail.note(connection, actor=actor, action=WRITE_OFF, target=f"{events} events", detail=reason)
+    return events
 
 
 def public(engine: Engine, journal: Journal) -> dict[str, Any]:
@@ -127,8 +141,8 @@ def remember(engine: Engine, journal: Journal) -> int:
     """Note how far Redis has counted, and make good what it forgot since the last note.
 
     A Redis that lost the tail of its log has lost its count of events that were accepted and are judged; without this
-    they would look like verdicts that nobody asked for. What is lost altogether the witness knows. A surplus that was
-    told before stays one.
+    they would look like verdicts that nobody asked for. What is lost altogether the witness knows. What was a surplus
+    at the last note stays one.
 
     Returns:
         How many events Redis had forgotten to have counted.
@@ -137,18 +151,20 @@ def remember(engine: Engine, journal: Journal) -> int:
         JournalUnavailable, StorageUnavailable: one side is away.
     """
     run_id = journal.run_id()
-    stamp, accepted, opened = journal.read()
-    gone = _gone(journal, opened)
+    reading = _Reading.of(journal)
     with transaction(engine) as connection:
         freeze(connection)
         known = connection.execute(select(counted).with_for_update()).one_or_none()
+        settled = sum(_settled(connection, reading.at))
+        in_flight = sum(chunk.weight for chunk in _still_open(connection, reading))
+        made_good, written_off = (known.forgotten, known.written_off) if known else (0, 0)
+        surplus = max(0, settled + in_flight + written_off - reading.accepted - made_good)
         forgot = 0
-        if known is not None and (known.run_id != run_id or accepted < known.accepted):
-            settled = sum(_settled(connection, datetime.fromtimestamp(stamp / 1e6, UTC)))
-            in_flight = sum(chunk.weight for chunk in _still_open(connection, opened, gone))
-            uncounted = incidents.events_of(connection, IncidentKind.SURPLUS, UNCOUNTED)
-            forgot = max(0, settled + in_flight - accepted - known.forgotten - uncounted)
-        news = {"run_id": run_id, "accepted": accepted, "forgotten": (known.forgotten if known else 0) + forgot}
+        if known is not None and (known.run_id != run_id or reading.accepted < known.accepted):
+            forgot, surplus = max(0, surplus - known.surplus), min(surplus, known.surplus)
+        news = {
+            "run_id": run_id, "accepted": reading.accepted, "forgotten": made_good + forgot, "surplus": surplus,
+        }  # fmt: skip
         note = insert(counted).values(only=1, **news)
         connection.execute(note.on_conflict_do_update(index_elements=[counted.c.only], set_=news))
     return forgot
@@ -171,8 +187,9 @@ _CELLS = (
     "UNION SELECT acceptor, second FROM witness WHERE NOT reconciled) AND accepted_second < :before GROUP BY 1, 2)"
 )
 _RECONCILE = (
-    "UPDATE witness w SET reconciled = true FROM settled s "
-    "WHERE NOT w.reconciled AND s.acceptor = w.acceptor AND s.second = w.second AND s.events >= w.events"
+    "UPDATE witness w SET reconciled = true WHERE NOT w.reconciled AND w.second < :before "
+    "AND w.events <= w.written_off + coalesce("
+    "(SELECT s.events FROM settled s WHERE s.acceptor = w.acceptor AND s.second = w.second), 0)"
 )
 _FORGET = (
     "DELETE FROM witness w WHERE reconciled AND uncertain = 0 AND second < :old AND NOT EXISTS (SELECT FROM chunks c "
@@ -214,20 +231,51 @@ def _settled(connection: Connection, until: datetime) -> tuple[int, int, int]:
     return judged, duplicates, dead
 
 
-def _gone(journal: Journal, opened: Sequence[OpenChunk]) -> set[str]:
-    # Before PostgreSQL is asked: what is gone from the journal by now was settled there, or is lost.
-    there = journal.chunk_events([chunk.chunk_id for chunk in opened])
-    return {chunk.chunk_id for chunk, found in zip(opened, there, strict=True) if found is None}
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the journal said of one instant, and which of its open chunks were gone when it was asked again."""
+
+    at: datetime
+    accepted: int
+    opened: Sequence[OpenChunk]
+    gone: Collection[str]
+
+    @classmethod
+    def of(cls, journal: Journal) -> "_Reading":
+        stamp, accepted, opened = journal.read()
+        # Before PostgreSQL is asked: what is gone from the journal by now was settled there, or is lost.
+        there = journal.chunk_events([chunk.chunk_id for chunk in opened])
+        gone = {chunk.chunk_id for chunk, found in zip(opened, there, strict=True) if found is None}
+        return cls(datetime.fromtimestamp(stamp / 1e6, UTC), accepted, opened, gone)
 
 
-def _still_open(connection: Connection, opened: Sequence[OpenChunk], gone: Collection[str]) -> list[OpenChunk]:
+def _audit(connection: Connection, reading: _Reading) -> Audit:
+    # PostgreSQL stands still: a chunk that commits meanwhile would be neither settled nor open.
+    judged, duplicates, dead = _settled(connection, reading.at)
+    still_open = _still_open(connection, reading)
+    waiting: Counter[tuple[str, int]] = Counter()
+    for chunk in still_open:
+        waiting[chunk.acceptor, chunk.stamp // 1_000_000] += chunk.weight
+    before = int(reading.at.timestamp()) - _REPORTED_AFTER_SECONDS
+    shortfalls = losses.shortfalls(connection, waiting, before=before)
+    uncertain = connection.execute(text("SELECT coalesce(sum(uncertain), 0) FROM witness")).scalar_one()
+    known = connection.execute(select(counted)).one_or_none()
+    accepted, written_off = reading.accepted + (known.forgotten if known else 0), known.written_off if known else 0
+    counts = Ledger(accepted, judged, duplicates, dead, waiting.total(), written_off, 0, 0, int(uncertain))
+    deficit = max(counts.difference, sum(shortfall.events for shortfall in shortfalls), 0)
+    surplus = max(-counts.difference, 0) + strays.count(connection)
+    return Audit(replace(counts, deficit=deficit, surplus=surplus), shortfalls)
+
+
+def _still_open(connection: Connection, reading: _Reading) -> list[OpenChunk]:
     """Return the open chunks that are not settled, with what is left of those whose halves are being settled."""
-    ids = {"ids": [chunk.chunk_id for chunk in opened]}
+    ids = {"ids": [chunk.chunk_id for chunk in reading.opened]}
     found = connection.execute(text("SELECT chunk_id, state FROM chunks WHERE chunk_id = ANY(:ids)"), ids)
     states: dict[str, str] = {row.chunk_id: row.state for row in found}
-    split = [chunk for chunk in opened if states.get(chunk.chunk_id) == "split"]
+    split = [chunk for chunk in reading.opened if states.get(chunk.chunk_id) == "split"]
     left = [replace(chunk, weight=chunk.weight - _by_halves(connection, chunk)) for chunk in split]
-    return [chunk for chunk in opened if chunk.chunk_id not in states and chunk.chunk_id not in gone] + left
+    untouched = [chunk for chunk in reading.opened if chunk.chunk_id not in {*states, *reading.gone}]
+    return untouched + left
 
 
 def _by_halves(connection: Connection, chunk: OpenChunk) -> int:
@@ -238,23 +286,3 @@ def _by_halves(connection: Connection, chunk: OpenChunk) -> int:
     )
     inside = range(whole.first, whole.first + chunk.weight)
     return sum(row.events for row in found if ChunkId.parse(row.chunk_id).first in inside)
-
-
-def _forgotten(connection: Connection) -> int:
-    return connection.execute(select(counted.c.forgotten)).scalar() or 0
-
-
-def _shortfalls(connection: Connection, opened: Iterable[OpenChunk], now: int) -> list[Shortfall]:
-    cells = connection.execute(
-        text(
-            "SELECT w.acceptor, w.second, w.events - coalesce((SELECT sum(c.events) FROM chunks c "
-            "WHERE c.acceptor = w.acceptor AND c.accepted_second = w.second AND c.state = 'settled'), 0) "
-            "FROM witness w WHERE NOT w.reconciled AND w.second < :before ORDER BY w.acceptor, w.second"
-        ),
-        {"before": now - _REPORTED_AFTER_SECONDS},
-    )
-    waiting: Counter[tuple[str, int]] = Counter()
-    for chunk in opened:
-        waiting[chunk.acceptor, chunk.stamp // 1_000_000] += chunk.weight
-    lacking = [(acceptor, second, int(events) - waiting[acceptor, second]) for acceptor, second, events in cells]
-    return [Shortfall(acceptor, second, events) for acceptor, second, events in lacking if events > 0]

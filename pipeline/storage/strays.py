@@ -1,74 +1,76 @@
 """Strays: verdict rows that nobody accepted, or more of them than their chunk has.
 
-Most rows are appended to a partition's last blocks, so a look reads the blocks that were written since the one before,
-however many millions stand before them. Where rows were deleted or did not fit, later ones fill the gaps: so each look
-also reads one stretch of all that is stored again, drawn by lot.
+They may stand anywhere: PostgreSQL fills gaps among old rows with new ones. So every partition that was written to, as
+PostgreSQL itself counts that, is read again from its first chunk to its last, in slices; only the index of its key is
+read. One that was not costs nothing, however large it is.
 """
 
-import secrets
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.storage._operation import reviewed
 
-# A chunk's row is there exactly when its events are: all of it is one transaction, and all of this is one statement.
-_COUNTED = """
-    SELECT chunk, accepted_at, stored - judged AS rows FROM (
-        SELECT chunk, accepted_at,
-            (SELECT count(*) FROM {table} e WHERE e.chunk = n.chunk AND e.accepted_at = n.accepted_at) AS stored,
-            (SELECT coalesce(sum(c.judged), 0) FROM chunks c WHERE c.accepted_at = n.accepted_at
-             AND c.chunk_id >= replace(n.chunk::text, '-', '') AND c.chunk_id < replace(n.chunk::text, '-', '') || '/'
-            ) AS judged
-        FROM {named} n
-    ) AS counted
+_FIRST = UUID(int=0)
+_LOOKS_A_PASS = 6
+_LEAST_ROWS, _MOST_ROWS = 100_000, 750_000
+_PARTITIONS = """
+    SELECT p.relname AS name, pg_stat_get_tuples_inserted(p.oid) + pg_stat_get_tuples_updated(p.oid) AS counted,
+        greatest(p.reltuples, pg_stat_get_live_tuples(p.oid))::bigint AS rows, r.written, r.next
+    FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid LEFT JOIN reviewed r ON r.partition = p.relname
+    WHERE i.inhparent = 'events'::regclass ORDER BY p.relname DESC
 """
-_REVIEW = (
-    "WITH news AS MATERIALIZED (SELECT DISTINCT chunk, accepted_at FROM {table} "
-    "WHERE ctid >= '({first},0)'::tid AND ctid < '({last},0)'::tid), "
-    f"found AS ({_COUNTED.replace('{named}', 'news')}) "
-    "INSERT INTO strays (chunk, accepted_at, rows, found_at) "
-    "SELECT chunk, accepted_at, rows, now() FROM found WHERE rows > 0 "
-    "ON CONFLICT (chunk, accepted_at) DO UPDATE SET rows = EXCLUDED.rows"
-)
-_REVISE = (
-    f"WITH found AS ({_COUNTED.format(table='events', named='strays')}), gone AS (DELETE FROM strays s USING found f "
-    "WHERE s.chunk = f.chunk AND s.accepted_at = f.accepted_at AND f.rows <= 0) "
-    "UPDATE strays s SET rows = f.rows FROM found f "
-    "WHERE s.chunk = f.chunk AND s.accepted_at = f.accepted_at AND f.rows > 0 AND f.rows <> s.rows"
-)
-_PARTITIONS = (
-    "SELECT p.relname AS name, pg_relation_size(p.oid) / current_setting('block_size')::int AS blocks, r.block "
-    "FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid LEFT JOIN reviewed r ON r.partition = p.relname "
-    "WHERE i.inhparent = 'events'::regclass"
-)
-_STRETCH = 256  # blocks
+# A chunk's row is there exactly when its events are: all of it is one transaction, and each of these is one statement.
+_JUDGED = """(SELECT coalesce(sum(c.judged), 0) FROM chunks c WHERE c.accepted_at = n.accepted_at
+    AND c.chunk_id >= replace(n.chunk::text, '-', '') AND c.chunk_id < replace(n.chunk::text, '-', '') || '/')"""
+_REVIEW = f"""
+    WITH stored AS MATERIALIZED (
+        SELECT chunk, accepted_at, count(*) AS rows FROM (
+            SELECT chunk, accepted_at FROM ONLY {{table}} WHERE chunk >= :first ORDER BY chunk LIMIT :most
+        ) AS slice GROUP BY chunk, accepted_at
+    ), found AS (SELECT chunk, accepted_at, rows - {_JUDGED} AS rows FROM stored n), noted AS (
+        INSERT INTO strays (chunk, accepted_at, rows, found_at)
+        SELECT chunk, accepted_at, rows, now() FROM found WHERE rows > 0
+        ON CONFLICT (chunk, accepted_at) DO UPDATE SET rows = EXCLUDED.rows
+    ) SELECT sum(rows) AS seen, (SELECT chunk FROM stored ORDER BY chunk DESC LIMIT 1) AS last FROM stored
+"""
+_REVISE = f"""
+    WITH found AS (
+        SELECT chunk, accepted_at, (SELECT count(*) FROM events e
+            WHERE e.chunk = n.chunk AND e.accepted_at = n.accepted_at) - {_JUDGED} AS rows FROM strays n
+    ), gone AS (
+        DELETE FROM strays s USING found f WHERE s.chunk = f.chunk AND s.accepted_at = f.accepted_at AND f.rows <= 0
+    ) UPDATE strays s SET rows = f.rows FROM found f
+    WHERE s.chunk = f.chunk AND s.accepted_at = f.accepted_at AND f.rows > 0 AND f.rows <> s.rows
+"""
 
 
-def review(connection: Connection, *, most_blocks: int) -> None:
-    """Look at what was written since the last review, at a stretch of the rest, and again at the strays known.
+def review(connection: Connection, *, most_rows: int = _MOST_ROWS) -> None:
+    """Look at the next slice of what was written to since it was last looked at, and again at the strays known.
 
     Args:
         connection: an open transaction.
-        most_blocks: how many blocks of a partition are read at most; what is left comes with the next review. A
-            partition that is seen for the first time is begun so far from its end.
+        most_rows: how many rows are looked at; a partition of up to six times as many is seen whole in six reviews.
     """
-    partitions = connection.execute(text(_PARTITIONS)).all()
-    for name, blocks, done in partitions:
-        # A table that was emptied begins anew.
-        first = max(0, blocks - most_blocks) if done is None or done > blocks else done
-        last = min(blocks, first + most_blocks)
-        if first < last:
-            connection.execute(text(_REVIEW.format(table=f"ONLY {name}", first=first, last=last)))
-        # The last block may still be filled up.
-        mark = insert(reviewed).values(partition=name, block=max(0, last - 1))
-        connection.execute(
-            mark.on_conflict_do_update(index_elements=[reviewed.c.partition], set_={"block": mark.excluded.block})
-        )
-    if stretches := [(name, first) for name, blocks, _ in partitions for first in range(0, blocks, _STRETCH)]:
-        name, first = secrets.choice(stretches)
-        connection.execute(text(_REVIEW.format(table=f"ONLY {name}", first=first, last=first + _STRETCH)))
+    left = most_rows
+    for part in connection.execute(text(_PARTITIONS)).all():
+        if (part.next is None and part.written == part.counted) or left <= 0:
+            continue
+        first, most = part.next or _FIRST, min(left, max(_LEAST_ROWS, part.rows // _LOOKS_A_PASS))
+        found = connection.execute(text(_REVIEW.format(table=part.name)), {"first": first, "most": most}).one()
+        left -= found.seen or 0
+        # What is written while a pass is under way begins the next one.
+        written = part.counted if part.next is None else part.written
+        mark = {"written": written, "next": _behind(first, found.last) if found.seen == most else None}
+        note = insert(reviewed).values(partition=part.name, **mark)
+        connection.execute(note.on_conflict_do_update(index_elements=[reviewed.c.partition], set_=mark))
     connection.execute(text(_REVISE))
+
+
+def _behind(first: UUID, last: UUID) -> UUID:
+    # The last chunk of a slice may have been seen in part.
+    return last if last != first else UUID(int=last.int + 1)
 
 
 def count(connection: Connection) -> int:

@@ -19,6 +19,8 @@ from workers import detect
 from workers.detect import Bench, Ending
 
 Later = Callable[[float], None]
+# PostgreSQL counts what a session writes a second later; a session that goes on to write, after ten.
+_COUNT_NOW = text("SELECT pg_stat_force_next_flush()")
 
 
 @pytest.fixture
@@ -43,9 +45,9 @@ def _told(engine: Engine) -> list[Incident]:
         return list(incidents.listing(connection, limit=10))
 
 
-def _reviewed(engine: Engine) -> int:
+def _reviewed(engine: Engine, *, rows: int = 100_000) -> int:
     with transaction(engine) as connection:
-        strays.review(connection, most_blocks=1000)
+        strays.review(connection, most_rows=rows)
         return strays.count(connection)
 
 
@@ -63,6 +65,7 @@ def _forge(engine: Engine, **changed: str) -> None:
     quoted = ", ".join(f'"{name}"' for name in columns)
     with transaction(engine) as connection:
         connection.execute(text(f"INSERT INTO events ({quoted}) SELECT {', '.join(values)} FROM events LIMIT 1"))
+        connection.execute(_COUNT_NOW)
 
 
 def _settles_meanwhile(monkeypatch: pytest.MonkeyPatch, chunk_id: str, bench: Bench) -> None:
@@ -179,6 +182,43 @@ def test_a_loss_names_its_acceptor_and_its_time(engine: Engine, redis_client: Re
     assert found == {(f"api-1 {now - 5000}", 3), (f"api-1 {now}", 3), (f"api-2 {now}", 4)}
 
 
+def test_a_loss_stays_one_whatever_of_it_is_found_or_mended_first(
+    engine: Engine, redis_client: Redis, later: Later
+) -> None:
+    """
+    An earlier second of it is found later, its first ones are made good: it was told once, and its end is told once.
+    """
+    now = Journal(redis_client).now() // 1_000_000 - 3600
+
+    def looks() -> int:
+        announced = _looked(engine, redis_client)
+        later(9)
+        return announced + _looked(engine, redis_client)
+
+    def make_good(*seconds: int) -> None:
+        with transaction(engine) as connection:
+            mend = "UPDATE witness SET reconciled = true WHERE second = ANY(:seconds)"
+            connection.execute(text(mend), {"seconds": list(seconds)})
+
+    with transaction(engine) as connection:
+        ledger.witness(connection, "api-1", {now: 1, now + 500: 2, now + 1000: 4})
+    announced = [looks()]
+    with transaction(engine) as connection:
+        ledger.witness(connection, "api-1", {now - 20: 8})
+    announced.append(looks())
+    make_good(now - 20, now, now + 500)
+    announced.append(looks())
+    (incident,) = _told(engine)
+    assert (incident.events, incident.ended_at) == (4, None)
+    make_good(now + 1000)
+    later(13)
+    announced.append(looks())
+
+    assert announced == [1, 0, 0, 1]
+    (incident,) = _told(engine)
+    assert incident.ended_at is not None
+
+
 def test_a_verdict_row_that_nobody_accepted_is_a_surplus(engine: Engine, redis_client: Redis, later: Later) -> None:
     """
     A row written past the pipe is found by the next review, told with its chunk's name, and over when it is deleted.
@@ -236,40 +276,50 @@ def test_what_the_pipe_wrote_is_no_surplus(engine: Engine, redis_client: Redis) 
     assert _reviewed(engine) == 0
 
 
-def test_a_review_reads_what_is_new_only(engine: Engine, redis_client: Redis) -> None:
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_row_anywhere_is_found_within_a_pass(engine: Engine, redis_client: Redis, place: str) -> None:
     """
-    The next review begins where the last one ended, and a table that was emptied is begun anew.
+    A large store is read in slices, from its first chunk to its last, whatever is written meanwhile.
     """
-    for flush in range(1, 4):
-        _judged(engine, redis_client, 100, flush=flush)
-    _reviewed(engine)
-    partition, block = rows(engine, "SELECT partition, block FROM reviewed ORDER BY block DESC LIMIT 1")[0]
-    assert block > 0
+    chunks = [ChunkId.parse(_judged(engine, redis_client, 100, flush=flush)).root for flush in range(1, 7)]
+    _forge(engine, chunk=f"'{min(chunks) if place == 'first' else max(chunks)}'::uuid", position="777")
+
+    looks = 1
+    while not _reviewed(engine, rows=150) and looks < 20:
+        looks += 1
+
+    assert looks == (1 if place == "first" else 6)
+
+
+def test_a_row_behind_a_pass_is_found_by_the_next(engine: Engine, redis_client: Redis) -> None:
+    """
+    What is written where a pass has been begins another one; what was not written to is not read again.
+    """
+    first = ChunkId.parse(_judged(engine, redis_client, 100)).root
+    _judged(engine, redis_client, 100, flush=2)
+    assert _reviewed(engine, rows=150) == 0
+    _forge(engine, chunk=f"'{first}'::uuid", position="777")
+    looks = 1
+    while not _reviewed(engine, rows=150) and looks < 20:
+        looks += 1
+    assert looks == 2
+
+    while one(engine, "SELECT count(*) FROM reviewed WHERE next IS NOT NULL"):
+        _reviewed(engine)
     with transaction(engine) as connection:
-        connection.execute(text(f"TRUNCATE {partition}"))
-    _judged(engine, redis_client, flush=4)
-    _forge(engine, chunk="gen_random_uuid()")
-
-    assert _reviewed(engine) == 1
+        connection.execute(text("DELETE FROM strays"))
+    assert _reviewed(engine) == 0
 
 
-def test_a_row_that_fills_a_gap_is_found(engine: Engine, redis_client: Redis) -> None:
+def test_more_rows_of_one_chunk_than_a_slice_has_do_not_stop_a_pass(engine: Engine, redis_client: Redis) -> None:
     """
-    A row that PostgreSQL lays where deleted ones were, long before the last block, is found as well.
+    A pass goes on behind a chunk that fills a slice by itself.
     """
-    for flush in range(1, 4):
-        _judged(engine, redis_client, 100, flush=flush)
-    with transaction(engine) as connection:
-        connection.execute(text("DELETE FROM events WHERE position < 90"))
-    _reviewed(engine)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM (TRUNCATE off) events"))
-    last = one(engine, "SELECT max(block) FROM reviewed")
-    _forge(engine, chunk="gen_random_uuid()")
-    chunk = "SELECT e.chunk FROM events e GROUP BY e.chunk HAVING count(*) = 1"
-    assert one(engine, f"SELECT (ctid::text::point)[0] FROM events WHERE chunk = ({chunk})") < last
+    _judged(engine, redis_client, 100)
+    last = ChunkId.parse(_judged(engine, redis_client, 1, flush=2)).root
+    _forge(engine, chunk=f"'{last}'::uuid", position="777")
 
-    assert _reviewed(engine) == 1
+    assert [_reviewed(engine, rows=50) for _ in range(3)] == [0, 0, 1]
 
 
 def test_a_redis_that_lost_its_tail_makes_no_surplus_of_what_was_judged(engine: Engine, redis_client: Redis) -> None:
@@ -330,6 +380,23 @@ def test_a_surplus_that_was_told_outlasts_a_restart_of_redis(engine: Engine, red
 
     assert ledger.remember(engine, journal) == 0
     assert ledger.read(engine, journal).surplus == 2
+
+
+def test_a_surplus_that_nobody_was_told_of_outlasts_a_restart_of_redis(engine: Engine, redis_client: Redis) -> None:
+    """
+    Redis goes away right after the surplus was seen: what it forgot then is made good, the surplus is not.
+    """
+    journal = Journal(redis_client)
+    _judged(engine, redis_client, 2)
+    redis_client.hset("sentinel:ledger", "accepted", "0")
+    ledger.remember(engine, journal)
+    _judged(engine, redis_client, 3, flush=2)
+    ledger.remember(engine, journal)
+    redis_client.hset("sentinel:ledger", "accepted", "1")
+
+    assert ledger.remember(engine, journal) == 2
+    assert ledger.read(engine, journal).surplus == 2
+    assert ledger.remember(engine, journal) == 0
 
 
 def test_a_silent_watch_is_noticed_by_another_process(engine: Engine, redis_client: Redis, later: Later) -> None:

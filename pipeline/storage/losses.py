@@ -1,0 +1,84 @@
+"""Losses: what acceptors acknowledged and nobody can find, by who acknowledged it and when, until it is written off."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from sqlalchemy import Connection, text
+
+_ONE_LOSS_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Acknowledged events that are nowhere: how many, who acknowledged them, and in which second of Redis' clock.
+
+    ``loss`` is the first second of the loss that they were found to be a part of, None when this is news.
+    """
+
+    acceptor: str
+    second: int
+    events: int
+    loss: int | None = None
+
+
+def shortfalls(connection: Connection, waiting: Mapping[tuple[str, int], int], *, before: int) -> list[Shortfall]:
+    """Return what the witness misses, in order.
+
+    Args:
+        connection: an open transaction.
+        waiting: how many events of each acceptor and second are in the journal.
+        before: the second from which on acceptors may not have reported yet.
+    """
+    cells = connection.execute(text(_LACKING), {"before": before})
+    lacking = [Shortfall(cell.acceptor, cell.second, int(cell.events), cell.loss) for cell in cells]
+    lacking = [replace(cell, events=cell.events - waiting.get((cell.acceptor, cell.second), 0)) for cell in lacking]
+    return [cell for cell in lacking if cell.events > 0]
+
+
+def told_apart(connection: Connection, cells: Iterable[Shortfall]) -> list[Sequence[Shortfall]]:
+    """Put together what one acceptor lost at one time, and remember it, so that it stays one loss to its end.
+
+    Its first cell may be found only later, or be the first that is made good: a loss keeps the name it got.
+    """
+    named = [named for run in _runs(cells) for named in _named(run)]
+    news = [{"acceptor": cell.acceptor, "second": cell.second, "loss": cell.loss} for cell in named]
+    if news:
+        connection.execute(text(_NAME), news)
+    named.sort(key=lambda cell: (cell.acceptor, cell.loss, cell.second))
+    return [list(loss) for _, loss in groupby(named, key=lambda cell: (cell.acceptor, cell.loss))]
+
+
+def write_off(connection: Connection, cells: Iterable[Shortfall]) -> None:
+    """Miss these events no longer."""
+    rows = [{"acceptor": cell.acceptor, "second": cell.second, "events": cell.events} for cell in cells]
+    if rows:
+        connection.execute(text(_WRITE_OFF), rows)
+
+
+def _runs(cells: Iterable[Shortfall]) -> Iterator[Sequence[Shortfall]]:
+    run: list[Shortfall] = []
+    for cell in cells:
+        if run and (cell.acceptor != run[-1].acceptor or cell.second - run[-1].second > _ONE_LOSS_SECONDS):
+            yield run
+            run = []
+        run.append(cell)
+    if run:
+        yield run
+
+
+def _named(run: Sequence[Shortfall]) -> Iterator[Shortfall]:
+    name = next((cell.loss for cell in run if cell.loss is not None), run[0].second)
+    for cell in run:
+        name = name if cell.loss is None else cell.loss
+        yield replace(cell, loss=name)
+
+
+_LACKING = (
+    "SELECT w.acceptor, w.second, w.loss, w.events - w.written_off - coalesce((SELECT sum(c.events) FROM chunks c "
+    "WHERE c.acceptor = w.acceptor AND c.accepted_second = w.second AND c.state = 'settled'), 0) AS events "
+    "FROM witness w WHERE NOT w.reconciled AND w.second < :before ORDER BY w.acceptor, w.second"
+)
+_CELL = "WHERE acceptor = :acceptor AND second = :second"
+_NAME = f"UPDATE witness SET loss = :loss {_CELL} AND loss IS DISTINCT FROM :loss"
+_WRITE_OFF = f"UPDATE witness SET written_off = written_off + :events {_CELL}"
