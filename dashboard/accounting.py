@@ -4,10 +4,11 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
+from urllib.parse import parse_qs
 
 import msgspec
 from celery import Celery
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from dashboard.state import DashboardState
@@ -18,10 +19,13 @@ from pipeline.ids import ChunkId, EventId, InvalidId, parse_uuid
 from pipeline.journal import Journal
 from pipeline.queue import make_celery
 from pipeline.rerun import rerun
-from pipeline.storage import dead_letters, erasure, incidents, ledger, receipts, transaction, uploads
+from pipeline.storage import audit, dead_letters, erasure, incidents, ledger, receipts, transaction, uploads
 from pipeline.storage.dead_letters import DeadLetter
 from pipeline.storage.incidents import Incident
 from pipeline.times import rfc3339
+
+_LONGEST_FORM = 4096
+_LONGEST_REASON = 500
 
 
 def make_router(state: DashboardState) -> APIRouter:
@@ -69,6 +73,7 @@ def make_router(state: DashboardState) -> APIRouter:
         return Response(status_code=204)
 
     _add_incidents(router, state)
+    _add_write_offs(router, state, journal)
     _add_dead_letters(router, state, journal, celery)
     return router
 
@@ -80,6 +85,41 @@ def _add_incidents(router: APIRouter, state: DashboardState) -> None:
         with transaction(state.engine) as connection:
             found = [_incident(incident) for incident in incidents.listing(connection, limit=limit)]
         return Response(msgspec.json.encode({"items": found}), 200, {}, "application/json")
+
+
+def _add_write_offs(router: APIRouter, state: DashboardState, journal: Journal) -> None:
+    @router.get("/api/ledger/write-offs", summary="Who wrote a loss off, when and why")
+    def get_write_offs(limit: Annotated[int, Query(ge=1, le=200)] = 100) -> Response:
+        """Return what was written off, the latest first."""
+        with transaction(state.engine) as connection:
+            found = audit.listing(connection, action=ledger.WRITE_OFF, limit=limit)
+        items = [
+            {"at": rfc3339(deed.at), "actor": deed.actor, "what": deed.target, "reason": deed.detail} for deed in found
+        ]
+        return Response(msgspec.json.encode({"items": items}), 200, {}, "application/json")
+
+    @router.post("/api/ledger/write-offs", status_code=201, summary="Write a loss off")
+    def post_write_off(request: Request, form: Annotated[dict[str, str], Depends(_form)]) -> Response:
+        """Take what is missing out of the deficit, for good: somebody knows why it is lost, and says so."""
+        reason, events = form.get("reason", "").strip(), form.get("events", "")
+        if not 0 < len(reason) <= _LONGEST_REASON or not (events.isdecimal() and events.isascii()):
+            detail = f"It needs the form fields events, a number, and reason, 1 to {_LONGEST_REASON} characters."
+            raise Problem(422, "Not written off", detail)
+        if not ledger.write_off(state.engine, journal, events=int(events), reason=reason, actor=_actor(request)):
+            detail = "The deficit is another one by now, or was not told as an incident yet. Look at /api/ledger."
+            raise Problem(409, "Not written off", detail)
+        if prefers_page(request):
+            return RedirectResponse("/pipeline", status_code=303)
+        return JSONResponse({"written_off": int(events)}, 201)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LONGEST_FORM:
+            raise Problem(413, "Too large", f"The form may have {_LONGEST_FORM:,} bytes.")
+    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
 def _add_dead_letters(router: APIRouter, state: DashboardState, journal: Journal, celery: Celery) -> None:

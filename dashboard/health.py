@@ -25,6 +25,7 @@ _HELP = {
     "duplicates": "Events that were duplicates.",
     "dead": "Events that are dead letters.",
     "in_flight": "Events accepted and not settled yet.",
+    "written_off": "Events lost, of which somebody said why.",
     "deficit": "Events acknowledged and missing.",
     "surplus": "Events settled without having been accepted.",
     "uncertain": "Events journaled that no acceptor reported.",

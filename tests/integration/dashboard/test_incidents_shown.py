@@ -65,3 +65,31 @@ def test_how_the_last_canaries_went_is_shown(client: TestClient, engine: Engine,
     assert 0 < flight["judged_seconds"] <= flight["alerted_seconds"]
     assert 'sentinel_canary_seen{queue="bulk"} 1.0' in client.get("/metrics").text
     assert "bulk" in shown_text(client.get("/pipeline", headers=BROWSER).text).partition("Canaries")[2]
+
+
+def test_a_loss_is_written_off_by_a_person_with_a_reason(client: TestClient, engine: Engine) -> None:
+    """The page offers it while something is missing; who did it, when and why is kept, and shown from then on."""
+    with transaction(engine) as connection:
+        connection.execute(text("INSERT INTO witness (acceptor, second, events) VALUES ('api-1', 1768487400, 3)"))
+    _told(engine)
+    page = client.get("/pipeline", headers=BROWSER).text
+    assert '<form method="post" action="/api/ledger/write-offs"><input type="hidden" name="events" value="3">' in page
+
+    def write_off(**form: str) -> int:
+        return client.post("/api/ledger/write-offs", data=form, headers=BROWSER, follow_redirects=False).status_code
+
+    refused = [
+        write_off(events="2", reason="the disk"),
+        write_off(events="3", reason=" "),
+        write_off(events="³", reason="x"),
+    ]
+    assert refused == [409, 422, 422]
+    assert write_off(events="3", reason="x" * 5000) == 413
+    assert write_off(events="3", reason="the disk of <b>May</b>") == 303
+
+    (item,) = client.get("/api/ledger/write-offs").json()["items"]
+    assert (item["what"], item["reason"]) == ("3 events", "the disk of <b>May</b>")
+    counts = client.get("/api/ledger").json()
+    assert (counts["accepted"], counts["written_off"], counts["deficit"]) == (3, 3, 0)
+    assert "written off 3 by whom, when and why" in shown_text(client.get("/pipeline", headers=BROWSER).text)
+    assert "sentinel_events_written_off 3.0" in client.get("/metrics").text
