@@ -1,5 +1,6 @@
 """The Celery app of the workers for ``realtime``, ``bulk`` and ``maintenance``, and of the beat."""
 
+import resource
 from typing import Any
 
 from celery.signals import (
@@ -17,6 +18,7 @@ from pipeline.settings import PipeSettings
 from pipeline.telemetry import configure
 from workers.bench import follow_rules, judge
 
+_MOST_MEMORY = 2 << 30  # of one process that judges; beyond, an event fails instead of taking the machine along
 _settings = PipeSettings()
 app = make_celery(_settings, "workers")
 setup_logging.connect(lambda **_: configure(_settings), weak=False)
@@ -38,6 +40,7 @@ def _load_rules(**_: object) -> None:
 @worker_process_init.connect
 def _follow_rules(**_: object) -> None:
     if queues := _judging():
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
         follow_rules(_settings, ",".join(queues))
 
 
@@ -83,3 +86,4 @@ app.conf.beat_schedule = {
 if _settings.canary_seconds:
     app.conf.beat_schedule["canary"] = _every(_settings.canary_seconds, TaskName.CANARY, Queue.MAINTENANCE)
 app.conf.beat_max_loop_interval = 1.0
+app.conf.beat_scheduler = "workers.schedule:Scheduler"

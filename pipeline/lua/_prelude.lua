@@ -4,6 +4,8 @@ local function now()
   local t = redis.call('TIME')
   return t[1] * 1000000 + t[2]
 end
+-- A stamp farther ahead than this was given before the clock was set back: no lease is as long.
+local function ahead(at) return at + 60000000 end
 local function number(value) return string.format('%.0f', value) end
 local function entry(id) return 'sentinel:entry:' .. id end
 local function rung(lane) return 'sentinel:rung:' .. lane end

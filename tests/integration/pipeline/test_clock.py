@@ -1,0 +1,39 @@
+"""The journal when the clock of its Redis is set back: what was stamped before lies in the future."""
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from pipeline.journal import EMPTY, Lane
+from tests.integration.pipeline.bench import accepted, event, make_bench, one
+from workers import detect
+from workers.detect import Ending
+
+_HOUR = 3_600_000_000
+
+
+def _set_back(redis: Redis) -> None:
+    """Have every stamp lie an hour ahead, as it does once the clock was set back by an hour."""
+    for name in ("rung", "leased", "open"):
+        for member in redis.zrange(f"sentinel:{name}:{Lane.REALTIME}", 0, -1):
+            redis.zincrby(f"sentinel:{name}:{Lane.REALTIME}", _HOUR, member)
+    for key in redis.keys("sentinel:entry:*"):
+        for field in ("at", "ring", "lease"):
+            if redis.hexists(key, field):
+                redis.hincrby(key, field, _HOUR)
+
+
+def test_no_chunk_waits_for_a_clock_that_was_set_back(engine: Engine, redis_client: Redis) -> None:
+    """
+    A chunk whose doorbell was lost and one whose worker died are rung once, at the next sweep, and judged.
+    """
+    bench = make_bench(redis_client, engine)
+    waiting, held = (accepted(bench.journal, event(), flush=flush) for flush in (1, 2))
+    assert bench.journal.lease(held, "dead") is not None
+    redis_client.delete(str(Lane.REALTIME))
+    _set_back(redis_client)
+
+    rung = bench.journal.due(Lane.REALTIME, EMPTY, limit=100)[1]
+    assert sorted(rung) == sorted([waiting, held])
+    assert bench.journal.due(Lane.REALTIME, EMPTY, limit=100)[1] == []
+    assert [detect.run(chunk, bench) for chunk in rung] == [Ending.JUDGED] * 2
+    assert one(engine, "SELECT count(*) FROM events") == 2
