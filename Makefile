@@ -41,8 +41,9 @@ bench-detection: $(DEV) $(BENCH)/.ready ## Measure recall and false positives, b
 fuzz: $(DEV) $(FUZZ)/.ready ## Look for texts that break parsing or detection (SECONDS); Linux on x86-64
 	@PYTHONPATH=$(FUZZ) exec $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 
-faults: $(DEV) ## Kill every kind of process many times under load (SENTINEL_KILLS, SENTINEL_SEED)
-	@SENTINEL_KILLS=$${SENTINEL_KILLS:-50} exec $(BIN)/python -m pytest tests/faults/test_kills.py -s
+faults: $(DEV) ## Kill every process 52 times under load, in four storms: half an hour (SENTINEL_SEED, _KILLS, _STORMS)
+	@SENTINEL_KILLS=$${SENTINEL_KILLS:-13} SENTINEL_STORMS=$${SENTINEL_STORMS:-4} \
+		exec $(BIN)/python -m pytest tests/faults/test_kills.py -s -p no:randomly
 
 lock: ## Write requirements/*.txt anew from pyproject.toml
 	@$(PYTHON) -m venv .venv/lock

@@ -11,7 +11,7 @@ from pipeline.storage import alerts, transaction
 
 SLICE_SECONDS = 2.0
 BATCH = 200
-LEASE_SECONDS = 30.0
+LEASE_SECONDS = 15.0
 LONGEST_ATTEMPT = 12.0
 """An attempt that is begun later than this before the lease's end might outlive it."""
 

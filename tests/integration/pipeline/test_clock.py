@@ -1,5 +1,7 @@
 """The journal when the clock of its Redis is set back: what was stamped before lies in the future."""
 
+from typing import cast
+
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -14,7 +16,7 @@ _HOUR = 3_600_000_000
 def _set_back(redis: Redis) -> None:
     """Have every stamp lie an hour ahead, as it does once the clock was set back by an hour."""
     for name in ("rung", "leased", "open"):
-        for member in redis.zrange(f"sentinel:{name}:{Lane.REALTIME}", 0, -1):
+        for member in cast("list[bytes]", redis.zrange(f"sentinel:{name}:{Lane.REALTIME}", 0, -1)):
             redis.zincrby(f"sentinel:{name}:{Lane.REALTIME}", _HOUR, member)
     for key in redis.keys("sentinel:entry:*"):
         for field in ("at", "ring", "lease"):
