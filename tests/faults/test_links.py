@@ -1,21 +1,28 @@
 """Links that are cut, half open, deaf, slow or reset: nothing is lost, and whoever was cut off comes back by itself.
 
-``SENTINEL_FAULTS=long`` looks at every link with every fault, for up to a minute each.
+The link to the webhook's receiver is one of them. ``SENTINEL_FAULTS=long`` looks at every link with every fault, for up
+to a minute each.
 """
 
 import http.client
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests import servers
-from tests.acceptance.calling import Answer, event, post
+from tests.acceptance.calling import Answer, event, judged, post
+from tests.faults import accounts
 from tests.faults.conftest import Installation
 from tests.faults.links import Links, linked
 from tests.faults.proxy import Fault, Proxy
 from tests.faults.test_outages import consumes_on_every_queue, nothing_is_lost
+from tests.integration.alerting.listener import Answer as Reply
+from tests.integration.alerting.listener import Listener
+from tests.integration.deploy.running import eventually
 
 _LONG = os.environ.get("SENTINEL_FAULTS") == "long"
 _PROCESSES = ("api", "realtime", "bulk", "maintenance", "alerts", "all")
@@ -34,12 +41,32 @@ _FEW = [
     ("postgres", "all", Fault.RESET, 2.0),
 ]
 _CASES = _EVERY if _LONG else _FEW
+_REFUSES = "answers 500"
+_RECEIVER_FAULTS = (*Fault, _REFUSES) if _LONG else (Fault.DEAF, Fault.SILENT)
+_TOLD_WITHIN = 15.0
 
 
 @pytest.fixture(scope="module")
-def whole() -> Iterator[tuple[Installation, Links]]:
+def receiver() -> Iterator[tuple[Listener, Proxy]]:
+    """Run a webhook's receiver, and the link to it."""
+    listener = Listener()
+    listener.start()
+    link = Proxy(urlsplit(listener.url).port or 0, lambda *_: True)
+    link.open()
+    yield listener, link
+    link.close()
+    listener.stop()
+
+
+@pytest.fixture(scope="module")
+def whole(receiver: tuple[Listener, Proxy]) -> Iterator[tuple[Installation, Links]]:
     """Run one stack for all cases."""
-    with servers.temporary_folder() as folder, linked(folder) as made:
+    settings = {
+        "SENTINEL_ALERT_WEBHOOK_URL": f"http://127.0.0.1:{receiver[1].port}/hook",
+        "SENTINEL_ALERT_ALLOW_PRIVATE": "1",
+        "SENTINEL_ALERT_TIMEOUT_SECONDS": "1",
+    }
+    with servers.temporary_folder() as folder, linked(folder, **settings) as made:
         yield made
 
 
@@ -71,3 +98,30 @@ def test_a_failing_link(
     assert all(answer.headers.get("retry-after") for answer in answers if answer.status != http.client.ACCEPTED)
     accepted = [answer for answer in answers if answer.status == http.client.ACCEPTED]
     nothing_is_lost(installation, [event_id for answer in accepted for event_id in answer.json["event_ids"]])
+
+
+@pytest.mark.parametrize("fault", _RECEIVER_FAULTS)
+def test_a_failing_link_to_the_receiver(
+    installation: Installation, receiver: tuple[Listener, Proxy], fault: Fault | str
+) -> None:
+    """
+    Every alert arrives soon after it healed, and one that is told again bears the id that it bore before.
+    """
+    listener, link = receiver
+    eventually(lambda: accounts.untold(installation.engine) == 0)
+    before = link.hurt, len(listener.posts)
+    if isinstance(fault, Fault):
+        with link.failing(fault, "alerts"):
+            judged(installation.up, [event(tool="os_shell")] * 3)
+            eventually(lambda: link.hurt > before[0])
+            eventually(lambda: fault is not Fault.DEAF or len(listener.posts) > before[1])
+    else:
+        listener.answer = lambda _: Reply(500)
+        judged(installation.up, [event(tool="os_shell")] * 3)
+        eventually(lambda: len(listener.posts) > before[1])
+        listener.answer = lambda _: Reply()
+
+    eventually(lambda: accounts.untold(installation.engine) == 0, within=_TOLD_WITHIN)
+    accounts.alerts_agree(accounts.recorded(installation.engine), listener.posts)
+    if fault in {Fault.DEAF, _REFUSES}:
+        assert max(Counter(listener.ids[before[1] :]).values()) > 1
