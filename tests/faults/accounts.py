@@ -1,8 +1,8 @@
 """The clients' own lists against what PostgreSQL and the webhook's receiver hold."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import Engine, text
@@ -42,6 +42,11 @@ def recorded(engine: Engine) -> Recorded:
             text("SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM dead_letters)")
         ).one()
     return Recorded(events, alerts, outbox, dead_letters)
+
+
+def of(found: Recorded, tokens: Collection[str]) -> Recorded:
+    """Return what is stored of some clients' events alone."""
+    return replace(found, events=[event for event in found.events if event.token in tokens])
 
 
 def untold(engine: Engine) -> int:

@@ -4,7 +4,7 @@ import http.client
 import json
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -26,6 +26,7 @@ class Client(threading.Thread):
     Attributes:
         sent: the token of every event that was ever sent, and whether a rule flags it.
         acknowledged: the token of every event that was answered with 202, and its event id where one was given.
+        statuses: how often each status was answered; 0 where the connection broke.
         path: where the acknowledgments are kept on disk, each before the next request is made.
     """
 
@@ -34,7 +35,7 @@ class Client(threading.Thread):
     path: Path
     sent: dict[str, bool] = field(default_factory=dict)
     acknowledged: dict[str, str | None] = field(default_factory=dict)
-    refused: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -44,6 +45,15 @@ class Client(threading.Thread):
 
     def __hash__(self) -> int:
         return id(self)
+
+    @property
+    def refused(self) -> int:
+        """How many requests were not answered with 202."""
+        return self.statuses.total() - self.statuses[http.client.ACCEPTED]
+
+    def is_acknowledged_more(self, *, than: int) -> bool:
+        """Say whether more events were acknowledged than so many."""
+        return len(self.acknowledged) > than
 
     def run(self) -> None:
         """Send until told to end."""
@@ -100,10 +110,10 @@ class Poster(Client):
             self.acknowledged |= {token: None for token in tokens if token in self.acknowledged}
         body = json.dumps(events if len(events) > 1 else events[0]).encode()
         answer = call(self.port, "POST", "/api/events", body, JSON, timeout=5)
+        self.statuses[answer.status] += 1
         self.pause(_PAUSE)
         if answer.status != http.client.ACCEPTED:
             # What became of it is not known: it may be judged, and may be lost.
-            self.refused += 1
             return {}
         if again:
             return {token: None for token in tokens if token not in self.acknowledged}
@@ -144,9 +154,9 @@ class Uploader(Client):
         count = self.small if self.files else self.large
         events = [self._event() for _ in range(count)]
         answer = upload(self.port, json.dumps(events).encode())
+        self.statuses[answer.status] += 1
         self.pause(1.0)
         if answer.status != http.client.ACCEPTED:
-            self.refused += 1
             return {}
         tokens = [event["session_id"] for event in events]
         self.files.append(UploadedFile(answer.json["status_url"], count, sum(self.sent[token] for token in tokens)))

@@ -21,7 +21,7 @@ def kill(up: Stack, victim: str) -> int:
     """Kill one process with -9, as soon as there is one. Returns its id."""
     until = time.monotonic() + _PATIENCE
     while True:
-        pid = _find(up, victim)
+        pid = find(up, victim)
         if pid is not None:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -35,7 +35,7 @@ def kill(up: Stack, victim: str) -> int:
 
 def freeze_and_kill(up: Stack, victim: str, *, seconds: float) -> None:
     """Freeze a process for a while, and kill it then; a pool process goes on instead, as a zombie beyond its lease."""
-    while (pid := _find(up, victim)) is None:
+    while (pid := find(up, victim)) is None:
         time.sleep(0.02)
     for number in (signal.SIGSTOP, signal.SIGCONT if "'s " in victim else signal.SIGKILL):
         try:
@@ -69,7 +69,7 @@ def ends_of_logs(up: Stack, *, lines: int = 25) -> str:
 
 def pid_of(up: Stack, name: str) -> int:
     """Return the id of a running process of the stack."""
-    found = _find(up, name)
+    found = find(up, name)
     assert found is not None, f"{name} is not running"
     return found
 
@@ -79,7 +79,8 @@ def family_of(pid: int) -> list[int]:
     return [pid, *_children(pid)]
 
 
-def _find(up: Stack, victim: str) -> int | None:
+def find(up: Stack, victim: str) -> int | None:
+    """Return the id of a process of the stack, None where none is running."""
     name, _, is_child = victim.partition("'s ")
     running = up.home.running()
     children = running.children if running else ()
