@@ -90,7 +90,7 @@ def register(app: Celery, pipe: PipeSettings, settings: AlertSettings) -> None:
         if end is notify.SliceEnd.TIME_UP:
             _ring_again(app)
 
-    app.task(name=TaskName.NOTIFY, time_limit=_TIME_LIMIT)(tell_due_alerts)
+    app.task(name=TaskName.NOTIFY, time_limit=_TIME_LIMIT, send_events=False)(tell_due_alerts)
 
 
 def _ring_again(app: Celery) -> None:

@@ -18,6 +18,7 @@ from workers.settings import WorkerSettings
 from workers.split import SplitBench
 
 _PULSE_SECONDS = 1.0
+_NOTIFY_SECONDS = 1.0
 _PROBES = 8
 
 
@@ -34,6 +35,7 @@ class Worker:
         self._pulsed: dict[str, float] = {}
         self._acknowledged: dict[int, int] = {}
         self._company = True
+        self._notified = -_NOTIFY_SECONDS
 
     def detect(self, chunk_id: str, notify: Callable[[], None]) -> None:
         """Judge a chunk, with others unless the last one had to be put off: an outage must not mark whom it meets.
@@ -63,6 +65,14 @@ class Worker:
             ring=ring,
             acknowledged=self._acknowledged,
         )
+
+    def is_time_to_notify(self) -> bool:
+        """Say, once a second at most, that the alert worker may be rung for what nobody waits for."""
+        now = time.monotonic()
+        if now - self._notified < _NOTIFY_SECONDS:
+            return False
+        self._notified = now
+        return True
 
     def pulse(self, part: str) -> None:
         """Give a sign of life for a queue, once a second at most.

@@ -20,9 +20,10 @@ from workers.bench import worker
 def detect_task(task: Task, chunk_id: str, _stamp: int, version: int) -> None:
     """Judge the chunk that a doorbell names."""
     if _is_known(version):
+        queue = task.request.delivery_info["routing_key"]
         with _outage_is_not_an_error():
-            worker().detect(chunk_id, _notify)
-            worker().pulse(task.request.delivery_info["routing_key"])
+            worker().detect(chunk_id, _notify if queue == Queue.REALTIME else _notify_now_and_then)
+            worker().pulse(queue)
 
 
 @app.task(name=TaskName.SPLIT, bind=True)
@@ -34,7 +35,7 @@ def split_task(task: Task, entry_id: str, _stamp: int, version: int) -> None:
             worker().pulse(task.request.delivery_info["routing_key"])
 
 
-@app.task(name=TaskName.SWEEP)
+@app.task(name=TaskName.SWEEP, send_events=False)
 def sweep_task() -> None:
     """Ring again for what stays open too long."""
     with _outage_is_not_an_error():
@@ -77,7 +78,7 @@ def retention_task() -> None:
         upkeep.retain(here.engine, here.pipe.spool, here.journal, days=here.pipe.retention_days)
 
 
-@app.task(name=TaskName.PULSE)
+@app.task(name=TaskName.PULSE, send_events=False)
 def pulse_task(queue: str) -> None:
     """Show that this queue is being worked on."""
     with _outage_is_not_an_error():
@@ -106,6 +107,12 @@ def _ring(lane: Lane, entries: Sequence[str], stamp: int) -> None:
 
 def _ring_bulk(entries: Sequence[str], stamp: int) -> None:
     ring(app, Lane.BULK, entries, stamp)
+
+
+def _notify_now_and_then() -> None:
+    # Nobody waits for the alerts of an upload: what is not rung for here, the schedule rings for within a second.
+    if worker().is_time_to_notify():
+        _notify()
 
 
 def _notify() -> None:
