@@ -6,6 +6,11 @@ from datetime import UTC, datetime, timedelta, timezone
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d\d):(\d\d))?", re.ASCII
 )
+# In UTC, to the microsecond at most, and on a day that every month has: PostgreSQL reads it as ``occurred_at`` does.
+_USUAL = re.compile(
+    r"(?:19[7-9]\d|20\d\d)-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?Z",
+    re.ASCII,
+)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -41,19 +46,28 @@ def occurred_at(text: str) -> datetime:
     micros = int((found[7] or "")[:6].ljust(6, "0"))
     try:
         zone = timezone(_offset(found[9], int(found[10]), int(found[11]))) if found[9] else UTC
-        instant = datetime(year, month, day, hour, minute, min(second, 59) if second <= 60 else second, micros, zone)  # noqa: PLR2004
-        instant = instant.astimezone(UTC)
+        moment = datetime(year, month, day, hour, minute, min(second, 59) if second <= 60 else second, micros, zone)  # noqa: PLR2004
+        moment = moment.astimezone(UTC)
     except OverflowError as error:
         raise OutOfRange from error
     except ValueError as error:
         raise (InvalidTimestamp if year else OutOfRange) from error
-    return _within(instant)
+    return _within(moment)
 
 
-def _within(instant: datetime) -> datetime:
-    if not EARLIEST <= instant < LATEST:
+def instant(text: str) -> str:
+    """Return the instant that a timestamp names as PostgreSQL reads it, nearly always without calculating it.
+
+    Raises:
+        InvalidTimestamp: as ``occurred_at``.
+    """
+    return text if _USUAL.fullmatch(text) else occurred_at(text).isoformat()
+
+
+def _within(moment: datetime) -> datetime:
+    if not EARLIEST <= moment < LATEST:
         raise OutOfRange
-    return instant
+    return moment
 
 
 def rfc3339(moment: datetime | None) -> str | None:

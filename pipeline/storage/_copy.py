@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from io import StringIO
+from io import BytesIO
 from typing import Any, cast
 from uuid import UUID
 
 import psycopg2.extensions
 from sqlalchemy import Connection
 
+_PIECE = 1 << 16
 NUL_STANDS_AS = "\ufffd"
 
 
@@ -26,8 +27,16 @@ def written(*values: Value) -> Written:
     return Written("\t".join([_WRITERS[type(value)](value) for value in values]))
 
 
+def written_texts(texts: Sequence[str]) -> tuple[Written, bool]:
+    """Write columns that hold texts, all at once. Returns also whether there is a NUL in any of them."""
+    whole = "\0".join(texts)
+    if whole.count("\0") >= len(texts):
+        return written(*texts), True
+    return Written(_escape(whole, nul="\t")), False
+
+
 def copy(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> int:
-    """Append rows to a table. Returns how many.
+    """Append rows to a table, each given by its values, or written already. Returns how many.
 
     Raises:
         psycopg2.Error: the driver's own error; ``transaction()`` tells an outage from a fault.
@@ -39,23 +48,17 @@ def copy(connection: Connection, table: str, columns: Sequence[str], rows: Itera
     lines.append("")
     raw = cast("psycopg2.extensions.connection", connection.connection.driver_connection)
     with raw.cursor() as cursor:
-        cursor.copy_expert(f'COPY "{table}" ({names}) FROM STDIN', StringIO("\n".join(lines)))
+        cursor.copy_expert(f'COPY "{table}" ({names}) FROM STDIN', BytesIO("\n".join(lines).encode()), _PIECE)
     return len(lines) - 1
 
 
 def text_of(rows: Iterable[Sequence[Value]]) -> list[str]:
     """Write rows, a line each."""
-    return [written(*row) for row in rows]
+    return [row if type(row) is Written else written(*row) for row in rows]
 
 
-def _escape(value: str) -> str:
-    return (
-        value.replace("\\", "\\\\")
-        .replace("\n", "\\n")
-        .replace("\r", "\\r")
-        .replace("\t", "\\t")
-        .replace("\0", NUL_STANDS_AS)
-    )
+def _escape(value: str, nul: str = NUL_STANDS_AS) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t").replace("\0", nul)
 
 
 def _array(items: Sequence[str]) -> str:

@@ -5,15 +5,19 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from operator import attrgetter
+from typing import Any
 
 from detection import Event, Finding, Severity, Verdict
 from pipeline.chunk import AcceptedEvent, Chunk
 from pipeline.ids import ChunkId, EventId, alert_id
-from pipeline.storage._copy import Value, written
-from pipeline.times import occurred_at
+from pipeline.storage._copy import Value, Written, written, written_texts
+from pipeline.times import instant
 
-_TEXTS = ("user", "agent", "tool", "prompt", "response", "session_id", "trace_id", "client_id")
+_REQUIRED = ("user", "agent", "tool", "prompt", "response")
+_OTHERS = ("session_id", "trace_id", "client_id")
+_TEXTS = (*_REQUIRED, *_OTHERS)
 EVENT = (
     "accepted_at", "chunk", "position", "received_at", "judged_at", "lane", "upload_id", "occurred_at", "timestamp",
     *_TEXTS, "metadata", "nuls", "severity", "rule_set", "rules",
@@ -66,32 +70,55 @@ class Judged:
                 yield self.origin.chunk_id.event(index), item, verdict
 
 
-def events(judged: Judged) -> Iterator[list[Value]]:
-    """Yield one row for each event."""
+def events(judged: Judged) -> Iterator[Written]:
+    """Yield one row for each event, written already: there are so many that the way of each value counts."""
     origin, first = judged.origin, judged.origin.chunk_id.first
-    chunk, way = (
-        written(origin.accepted_at, origin.chunk_id.root),
-        written(datetime.now(UTC), origin.lane, origin.upload_id),
-    )
+    chunk = written(origin.accepted_at, origin.chunk_id.root)
+    way = written(datetime.now(UTC), origin.lane, origin.upload_id)
+    micros, received = -1, ""
     for index, item, verdict in judged.events():
         event = item.event
-        texts = _texts(event)
-        yield [
-            chunk, first + index, _when(item.received_at), way, occurred_at(event.timestamp), event.timestamp, *texts,
-            None if event.metadata is None else json.dumps(event.metadata, ensure_ascii=False),
-            _nuls(texts), None if verdict.severity is None else int(verdict.severity), verdict.rule_set,
-            sorted({finding.rule_id for finding in verdict.findings}) if verdict.findings else None,
-        ]  # fmt: skip
+        if item.received_at != micros:
+            micros = item.received_at
+            received = datetime.fromtimestamp(micros / 1e6, UTC).isoformat()
+        texts, has_nul = written_texts(_required(event))
+        others = _written_others(event, has_nul=has_nul)
+        end = _end(verdict)
+        yield Written(
+            f"{chunk}\t{first + index}\t{received}\t{way}\t{instant(event.timestamp)}\t{texts}\t{others}\t{end}"
+        )
 
 
-_texts: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_TEXTS)
+_required: Callable[[Event], tuple[str, ...]] = attrgetter("timestamp", *_REQUIRED)
+_others: Callable[[Event], tuple[Any, ...]] = attrgetter(*_OTHERS, "metadata")
+_NONE = (None,) * (len(_OTHERS) + 1)
+_NOTHING = written(*_NONE, None)
 
 
-def _nuls(texts: Sequence[str | None]) -> str | None:
-    found = {name: value for name, value in zip(_TEXTS, texts, strict=True) if value and "\0" in value}
-    if not found:
-        return None
-    return json.dumps({name: [i for i, char in enumerate(value) if char == "\0"] for name, value in found.items()})
+def _written_others(event: Event, *, has_nul: bool) -> Written:
+    others = _others(event)
+    if others == _NONE and not has_nul:
+        return _NOTHING
+    *texts, metadata = others
+    metadata = None if metadata is None else json.dumps(metadata, ensure_ascii=False)
+    return written(*texts, metadata, _nuls(event))
+
+
+def _nuls(event: Event) -> str | None:
+    texts = {name: getattr(event, name) or "" for name in _TEXTS}
+    found = {name: [i for i, char in enumerate(text) if char == "\0"] for name, text in texts.items() if "\0" in text}
+    return json.dumps(found) if found else None
+
+
+def _end(verdict: Verdict) -> Written:
+    if verdict.severity is None:
+        return _clean_end(verdict.rule_set)
+    return written(int(verdict.severity), verdict.rule_set, sorted({finding.rule_id for finding in verdict.findings}))
+
+
+@lru_cache(maxsize=8)
+def _clean_end(rule_set: str) -> Written:
+    return written(None, rule_set, None)
 
 
 def findings(judged: Judged) -> Iterator[list[Value]]:
@@ -146,6 +173,8 @@ def tallies(several: Sequence[Judged]) -> Iterator[list[Value]]:
 
 
 def _fired(verdict: Verdict) -> list[str]:
+    if not verdict.findings:
+        return []
     return list(dict.fromkeys(finding.rule_id for finding in verdict.findings))
 
 
@@ -158,7 +187,3 @@ def _title(findings: Sequence[Finding]) -> str:
     gravest = max(findings, key=lambda finding: finding.severity)
     others = len({finding.rule_id for finding in findings}) - 1
     return gravest.title if others == 0 else f"{gravest.title} (and {others} more)"
-
-
-def _when(micros: int) -> datetime:
-    return datetime.fromtimestamp(micros / 1e6, UTC)

@@ -1,7 +1,7 @@
 """Finding the records of a file: those that a JSON decoder finds, from any checkpoint, whatever the file does."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import BinaryIO, cast
 
@@ -24,7 +24,10 @@ values: st.SearchStrategy[object] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=4,
 )
-records = st.lists(values, max_size=5)
+alike = st.lists(
+    st.fixed_dictionaries({"a": texts | st.sampled_from(['}, {"a"', "}, {", '},{"a":']), "b": values}), max_size=12
+)
+records = st.lists(values, max_size=5) | alike
 spellings = st.sampled_from(
     [
         json.dumps,
@@ -59,6 +62,18 @@ def _in_pieces(size: int, data: bytes, *, checkpoint: int = 0, most: int = MOST)
         return _found(data, checkpoint=checkpoint, most=most)
 
 
+def _outcome(size: int, data: bytes, alike: Callable[[Records], Iterator[FoundRecord]]) -> list[object]:
+    outcome: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanning, "_PIECE", size)
+        patch.setattr(Records, "_alike", alike)
+        try:
+            outcome.extend(Records(BytesIO(data), checkpoint=0, most=MOST))
+        except Fault as fault:
+            outcome += [fault.offset, fault.detail]
+    return outcome
+
+
 def _until_fault(size: int, data: bytes) -> tuple[list[FoundRecord], Fault]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scanning, "_PIECE", size)
@@ -84,6 +99,27 @@ def test_an_array_has_the_records_that_a_decoder_finds(
 
     assert written == [json.loads(_raw(record)) for record in found]
     assert [data[record.start : record.end] for record in found] == [record.raw for record in found]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    alike,
+    spellings,
+    st.sampled_from(PIECES),
+    st.integers(0),
+    st.sampled_from([b"", b'"', b"}", b"\\", b"[", b",", b"\xff"]),
+)
+def test_records_found_in_one_go_are_those_found_one_by_one(
+    written: list[object], spelling: Spelling, size: int, at: int, damage: bytes
+) -> None:
+    """
+    Whatever one byte of records that look alike is put for, both ways find the same records and the same fault.
+    """
+    data = spelling(written).encode()
+    at %= len(data)
+    data = data[:at] + damage + data[at + 1 :]
+
+    assert _outcome(size, data, Records._alike) == _outcome(size, data, lambda _: iter(()))
 
 
 @settings(deadline=None, max_examples=40)
