@@ -3,6 +3,7 @@
 import json
 import random
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Engine, text
 
@@ -26,7 +27,7 @@ def _event(chance: random.Random) -> Event:
         return "".join(chance.choices(["\\", "\t", "\n", "\r", "\0", "N", ".", '"', "é", "🙂"], k=chance.randrange(6)))
 
     required = {name: odd() for name in _REQUIRED}
-    others = {name: chance.choice([None, odd()]) for name in _OTHERS}
+    others: dict[str, Any] = {name: chance.choice([None, odd()]) for name in _OTHERS}
     metadata = chance.choice([None, {odd(): odd()}])
     return Event(timestamp=chance.choice(_TIMES), metadata=metadata, **required, **others)
 
