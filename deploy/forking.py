@@ -107,10 +107,15 @@ def _load(names: Sequence[str]) -> None:
     # What does not load is the child's to say, in its own log, when it loads it itself.
     with suppress(Exception):
         for name in names:
-            import_module(name)
+            module, _, function = name.partition(":")
+            loaded = import_module(module)
+            if function:
+                getattr(loaded, function)()
     # What is collected would be written to, and so be copied; what is garbage by now would be kept for ever.
     gc.collect()
     gc.freeze()
+    if hasattr(_LIBC, "malloc_trim"):  # of what was needed to load rules, a tenth is kept otherwise
+        _LIBC.malloc_trim(0)
 
 
 def _become(spec: ProcessSpec, output: int, keep_open: Collection[int]) -> NoReturn:

@@ -32,7 +32,8 @@ class ProcessSpec:
         become: run in the child before the program starts, to take another identity.
         nice: added to the process's niceness.
         module: the module of Python that ``argv`` runs, where the process may be forked (``deploy.forking``).
-        loads: modules that a fork is to find loaded. None of them may look at settings when it is loaded.
+        loads: modules that a fork is to find loaded. None of them may look at settings when it is loaded. What is
+            named ``module:function`` is called, too.
         keep_open: descriptors that the process inherits.
     """
 

@@ -14,20 +14,29 @@ _ROOT = Path(__file__).resolve().parent.parent
 _NICE = 10  # for what nobody waits for
 _FLOWER_TASKS = 2_000
 _LEAN = ("--without-gossip", "--without-mingle")
-# What the processes have in common is loaded once, before they are forked.
-_PIPE = ("celery.bin.celery", "pipeline.health", "pipeline.queue", "sqlalchemy.dialects.postgresql.psycopg2")
+# What the processes have in common is loaded, and made, once before they are forked.
+_REHEARSED = "deploy.rehearsal:rehearse"
+_PIPE = (
+    "celery.bin.celery", "importlib.readers", "pipeline.health", "pipeline.queue", "psycopg2.extras",
+    "sqlalchemy.dialects.postgresql.psycopg2",
+)  # fmt: skip
 _WORK = (
-    *_PIPE, "celery.apps.beat", "celery.apps.worker", "celery.concurrency.prefork", "celery.worker.autoscale",
-    "celery.worker.components", "celery.worker.consumer.delayed_delivery", "alerting.tasks", "workers.bench",
-    "workers.sweep", "workers.upkeep",
+    *_PIPE, "billiard.popen_fork", "billiard.sharedctypes", "billiard.synchronize", "celery.apps.beat",
+    "celery.apps.worker", "celery.concurrency.prefork", "celery.concurrency.solo", "celery.worker.autoscale",
+    "celery.worker.components", "celery.worker.consumer.delayed_delivery", "alerting.receivers.webhook",
+    "alerting.tasks", "workers.bench", "workers.sweep", "workers.upkeep", _REHEARSED,
 )  # fmt: skip
 _WEB = (
     *_PIPE,
     "dashboard.app",
+    "anyio._backends._asyncio",
     "deploy.asgi",
+    "fastapi.telemetry._runtime",
+    "pydantic.v1",
     "uvicorn.main",
     "uvicorn.loops.uvloop",
     "pipeline.http.protocol",
+    _REHEARSED,
 )
 _PREPARING = ("deploy.database", "pipeline.rules", "pipeline.storage.migrate")
 
@@ -74,7 +83,8 @@ def processes(place: Place) -> dict[int, list[ProcessSpec]]:
         _worker(place, "realtime", "workers.app", "-P", "prefork", "-c", "1"),
         # Two, so that a file is split while its chunks are judged, and both cores of a small machine are used.
         _worker(place, "bulk", "workers.app", "-P", "prefork", "-c", "2", nice=_NICE),
-        _worker(place, "alerts", "alerting.app", "-P", "prefork", "-c", "1"),
+        # By itself: all that it waits for is bounded, and a child of its own would take as much memory again.
+        _worker(place, "alerts", "alerting.app", "-P", "solo"),
         # Two, so that the sweep goes on while something long is tidied up.
         _worker(place, "maintenance", "workers.app", "-P", "prefork", "-c", "2"),
     ]
