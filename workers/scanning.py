@@ -75,12 +75,7 @@ class Records:
     def _to_next(self) -> bool:
         here = self._peek()
         if not self._is_array:
-            if self._first:
-                self._first = False
-                return True
-            if here:
-                raise Fault(self.offset, "something stands behind the one object of the file")
-            return False
+            return self._is_the_one(here)
         if self._first and here == b"[":
             self._at += 1
             here = self._peek()
@@ -98,6 +93,13 @@ class Records:
         if not here:
             raise Fault(self.offset, "the file ends in the middle of the array")
         raise Fault(self.offset, "a comma or ] is missing between two records")
+
+    def _is_the_one(self, here: bytes) -> bool:
+        if self._first == bool(here):
+            self._first = False
+            return bool(here)
+        wrong = "the file holds nothing" if self._first else "something stands behind the one object of the file"
+        raise Fault(self.offset, wrong)
 
     def _must_go_on(self, here: bytes) -> bool:
         if not here:

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import BinaryIO, cast
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from workers import scanning
@@ -174,6 +174,7 @@ def test_a_truncated_array_ends_in_a_fault(
 @given(
     st.binary(max_size=80) | st.text(alphabet='{}[]",:\\ \n1a', max_size=60).map(str.encode), st.sampled_from(PIECES)
 )
+@example(b"\xef\xbb\xbf", 7)
 def test_no_file_makes_the_search_hang_or_break(data: bytes, size: int) -> None:
     """
     Whatever the bytes, every record moves on, and the search ends or names a byte of the file.
