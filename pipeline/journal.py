@@ -4,7 +4,7 @@ The wording of the steps was checked by an exhaustive model; change a script onl
 ``docs/architecture.md``, which says what each promises.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -22,7 +22,9 @@ EMPTY = "+inf"
 _GRACE = 1_000_000
 # Chunks are judged in company as long as all of them together are a small one.
 _COMPANY_EVENTS, _COMPANY_BYTES = 250, 1 << 18
-_UNDER_MEMORY_PRESSURE = ("lease", "lease_more", "settle", "postpone", "fail", "sweep", "pass_on", "split")
+_UNDER_MEMORY_PRESSURE = (
+    "lease", "lease_more", "settle", "postpone", "fail", "sweep", "pass_on", "split", "reach", "bereave",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +120,27 @@ class Journal:
         """Give a lease back to whoever is rung next. Returns the new ring stamp, 0 if the lease was not ours."""
         return int(self._run("pass_on", [leased.entry_id, leased.token]))
 
-    def split(self, entry_id: str, halves: Sequence[NewChunk]) -> bool:
-        """Put halves in the place of a chunk, after PostgreSQL committed it as split. Returns False if it was gone."""
-        parts = [part for half in halves for part in (half.chunk_id, half.events, half.body)]
-        return bool(self._run("split", [entry_id, *parts]))
+    def split(self, entry_id: str, parts: Sequence[NewChunk]) -> bool:
+        """Put parts in the place of a chunk, after PostgreSQL committed it as split. Returns False if it was gone."""
+        fields = [field for part in parts for field in (part.chunk_id, part.events, part.body)]
+        return bool(self._run("split", [entry_id, *fields]))
+
+    def reach(self, leased: Leased, position: int) -> None:
+        """Note which of a chunk's events is judged now; the note may be lost."""
+        with suppress(JournalUnavailable):
+            self._run("reach", [leased.entry_id, leased.token, position])
+
+    def bereave(self, is_dead: Callable[[str], bool]) -> int:
+        """End the leases of the tokens of which ``is_dead`` says that their holders are. Returns how many ended."""
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            for lane in Lane:
+                pipe.zrange(f"sentinel:leased:{lane}", 0, -1)
+            entries = [entry.decode() for found in pipe.execute() for entry in found]
+            for entry in entries:
+                pipe.hget("sentinel:entry:" + entry, "token")
+            tokens = [(token or b"").decode() for token in pipe.execute()]
+        dead = [(token, entry) for token, entry in zip(tokens, entries, strict=True) if is_dead(token)]
+        return sum(int(self._run("bereave", each)) for each in dead)
 
     def fail(self, leased: Leased, error: str) -> None:
         """Give a lease back and count an attempt."""

@@ -1,6 +1,7 @@
 """The Celery app of the workers for ``realtime``, ``bulk`` and ``maintenance``, and of the beat."""
 
 import resource
+from contextlib import suppress
 from typing import Any
 
 from celery.signals import (
@@ -12,11 +13,12 @@ from celery.signals import (
     worker_ready,
 )
 
+from pipeline.errors import JournalUnavailable
 from pipeline.health import BEAT, first_signs
 from pipeline.queue import Queue, TaskName, make_celery
 from pipeline.settings import PipeSettings
 from pipeline.telemetry import configure
-from workers.bench import follow_rules, judge
+from workers.bench import bury_children, follow_rules, judge
 
 _MOST_MEMORY = 2 << 30  # of one process that judges; beyond, an event fails instead of taking the machine along
 _settings = PipeSettings()
@@ -35,6 +37,13 @@ def _load_rules(**_: object) -> None:
         # A child that takes the place of another begins with the rules of now.
         judge(_settings).rules.refresh()
         judge(_settings).now()
+
+
+@worker_before_create_process.connect
+def _bury(**_: object) -> None:
+    if _judging():
+        with suppress(JournalUnavailable):  # the leases run out by themselves
+            bury_children(_settings)
 
 
 @worker_process_init.connect

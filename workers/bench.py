@@ -31,6 +31,7 @@ class Worker:
         self.redis = connect(pipe.redis_url.get_secret_value())
         self.engine = make_engine(pipe.database_url.get_secret_value(), pool_size=1, application="sentinel-worker")
         self.journal = Journal(self.redis, lease_seconds=pipe.lease_seconds, max_attempts=pipe.max_attempts)
+        self.holder = f"{family()}.{os.getpid()}."
         self.splitter = f"splitter-{os.getpid()}-{secrets.token_hex(4)}"
         self._pulsed: dict[str, float] = {}
         self._acknowledged: dict[int, int] = {}
@@ -46,8 +47,9 @@ class Worker:
         scanner, version = judge(self.pipe).now()
         send_from = Severity.parse(self.pipe.alert_min_severity)
         bench = Bench(
-            self.journal, self.engine, scanner, version, send_from, notify, self._company, judge(self.pipe).attacks
-        )
+            self.journal, self.engine, scanner, version, send_from, notify, self._company, judge(self.pipe).attacks,
+            self.holder,
+        )  # fmt: skip
         self._company = detect.run(chunk_id, bench) is not Ending.POSTPONED
 
     def splitting(self, ring: Callable[[Sequence[str], int], None]) -> SplitBench:
@@ -64,6 +66,7 @@ class Worker:
             splitter=self.splitter,
             ring=ring,
             acknowledged=self._acknowledged,
+            holder=self.holder,
         )
 
     def is_time_to_notify(self) -> bool:
@@ -103,6 +106,35 @@ class Judge:
     def attacks(self) -> Sequence[Event]:
         """Return a few attacks that the rules in force must see."""
         return probes(self._of, most=_PROBES)
+
+
+@cache
+def family() -> str:
+    """Name a worker's main process with its children; it has to be asked before they are forked."""
+    return secrets.token_hex(4)
+
+
+def bury_children(pipe: PipeSettings) -> int:
+    """Have what children of this process held when they died judged by others at once. Returns how many leases ended.
+
+    Raises:
+        JournalUnavailable: Redis is away; the leases run out by themselves.
+    """
+
+    def is_dead(token: str) -> bool:
+        name, *rest = token.split(".")
+        return name == family() and not _lives(int(rest[0]))
+
+    with connect(pipe.redis_url.get_secret_value()) as redis:
+        return Journal(redis).bereave(is_dead)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @cache

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import pairwise
 from secrets import token_hex
 from time import monotonic
 from traceback import extract_tb
@@ -33,7 +34,7 @@ class Ending(StrEnum):
     DROPPED = "dropped"  # the chunk is gone, or somebody else works on it
     POSTPONED = "postponed"  # PostgreSQL is away, or a company took long; no attempt is counted
     FAILED = "failed"  # an attempt is counted
-    SPLIT = "split"  # its halves take its place
+    SPLIT = "split"  # its parts take its place
     DEAD = "dead"
 
 
@@ -53,6 +54,7 @@ class Bench:
         notify: tells the alert worker that something waits for it.
         company: whether small chunks that wait may be judged together.
         attacks: gives attacks on the rules in force, for canaries.
+        holder: what the tokens of this process' leases begin with.
     """
 
     journal: Journal
@@ -63,6 +65,7 @@ class Bench:
     notify: Callable[[], None]
     company: bool = True
     attacks: Callable[[], Sequence[Event]] = tuple
+    holder: str = ""
 
 
 def run(chunk_id: str, bench: Bench) -> Ending:
@@ -74,14 +77,14 @@ def run(chunk_id: str, bench: Bench) -> Ending:
         JournalUnavailable: Redis is away; the lease runs out by itself.
     """
     began = monotonic()
-    leased = bench.journal.lease(chunk_id, token_hex(8))
+    leased = bench.journal.lease(chunk_id, bench.holder + token_hex(8))
     if leased is None:
         return Ending.DROPPED
     several = [leased, *_company(leased, bench)]
     log = structlog.get_logger().bind(chunk_id=chunk_id)
     try:
         outcome, summary = _give_up(leased, bench) if leased.exhausted else _judge(several, bench)
-        halves = {each.entry_id: _halves(each) for each in several if each.entry_id in summary.split}
+        parts = {each.entry_id: _parts(each) for each in several if each.entry_id in summary.split}
     except StorageUnavailable as error:
         log.warning("chunk_postponed", chunks=len(several), error=str(error))
         if isinstance(error, LockedByAnother):
@@ -98,9 +101,9 @@ def run(chunk_id: str, bench: Bench) -> Ending:
         log.error("chunk_failed", attempt=leased.number("attempts") + 1)  # noqa: TRY400 - see above
         bench.journal.fail(leased, f"{type(error).__name__}: {error}")
         return Ending.FAILED
-    for entry_id, both in halves.items():
-        bench.journal.split(entry_id, both)
-    if settled := [each.entry_id for each in several if each.entry_id not in halves]:
+    for entry_id, all_of_it in parts.items():
+        bench.journal.split(entry_id, all_of_it)
+    if settled := [each.entry_id for each in several if each.entry_id not in parts]:
         bench.journal.settle(*settled)
     if summary.to_send:
         bench.notify()
@@ -132,11 +135,23 @@ def _judge(several: Sequence[Leased], bench: Bench) -> tuple[Ending, Summary]:
         origin, ours = _origin(leased, chunk), judged
         if canary.is_ours(bench.engine, origin, chunk):
             chunk, ours = canary.attack(bench.attacks()), flown
-        ours.append(Judged(origin, chunk, [bench.scanner.scan(item.event) for item in chunk.events]))
+        ours.append(Judged(origin, chunk, _scan(leased, chunk, bench)))
     with transaction(bench.engine) as connection:
         summary = verdicts.record(connection, judged, rule_set=bench.rule_set, send_from=bench.send_from)
         alerts = canary.record(connection, flown, rule_set=bench.rule_set, send_from=bench.send_from)
     return Ending.JUDGED, replace(summary, to_send=summary.to_send + alerts)
+
+
+def _scan(leased: Leased, chunk: Chunk, bench: Bench) -> list[Verdict]:
+    """Judge events; where the chunk failed before, noting each in the journal before it is judged."""
+    if not leased.number("attempts") or len(chunk.events) == 1:
+        return [bench.scanner.scan(item.event) for item in chunk.events]
+    found = []
+    for position, item in enumerate(chunk.events):
+        bench.journal.reach(leased, position)
+        found.append(bench.scanner.scan(item.event))
+    bench.journal.reach(leased, len(chunk.events))  # what fails from here on is no single event's fault
+    return found
 
 
 def _give_up(leased: Leased, bench: Bench) -> tuple[Ending, Summary]:
@@ -177,15 +192,20 @@ def _ended(ending: Ending, leased: Leased, there: Found) -> tuple[Ending, Summar
     return ending, Summary(split=frozenset({leased.entry_id} if is_split else ()))
 
 
-def _halves(leased: Leased) -> list[NewChunk]:
-    """Return both halves of a chunk; what was refused beside its events goes with the first."""
+def _parts(leased: Leased) -> list[NewChunk]:
+    """Return a chunk in parts: the event that it died at, if that is known, and what is around it; or its halves.
+
+    What was refused beside the events goes with the first.
+    """
     chunk, whole = decode(leased.fields["body"]), ChunkId.parse(leased.entry_id)
-    lane, middle, end = Lane(leased.text("lane")), len(chunk.events) // 2, len(chunk.events)
-    both = []
-    for start, stop in ((0, middle), (middle, end)):
+    lane, end = Lane(leased.text("lane")), len(chunk.events)
+    reached = leased.number("reached") if "reached" in leased.fields else end
+    bounds = sorted({0, reached, reached + 1, end} if reached < end else {0, end // 2, end})
+    parts = []
+    for start, stop in pairwise(bounds):
         part = Chunk(chunk.events[start:stop], chunk.rejections if start == 0 else [], chunk.upload_id)
-        both.append(NewChunk(str(whole.part(start, stop)), lane, stop - start, encode(part)))
-    return both
+        parts.append(NewChunk(str(whole.part(start, stop)), lane, stop - start, encode(part)))
+    return parts
 
 
 def _origin(leased: Leased, chunk: Chunk | None) -> Origin:

@@ -25,7 +25,10 @@ _MOST_TURNS = 32  # so many uploads at once have chunks in Redis; those beyond w
 
 @dataclass(frozen=True, slots=True)
 class SplitBench:
-    """What splitting works with. Sizes are events and bytes; ``ring`` rings the bulk queue."""
+    """What splitting works with. Sizes are events and bytes; ``ring`` rings the bulk queue.
+
+    What the tokens of this process' leases begin with is ``holder``.
+    """
 
     journal: Journal
     engine: Engine
@@ -38,6 +41,7 @@ class SplitBench:
     splitter: str
     ring: Callable[[Sequence[str], int], None]
     acknowledged: dict[int, int]  # per second of the accept stamp; kept until the witness has it
+    holder: str = ""
 
 
 @dataclass(slots=True)
@@ -60,7 +64,7 @@ def run(entry_id: str, bench: SplitBench) -> None:
     Raises:
         JournalUnavailable: Redis is away; the lease runs out by itself.
     """
-    leased = bench.journal.lease(entry_id, token_hex(8))
+    leased = bench.journal.lease(entry_id, bench.holder + token_hex(8))
     if leased is None:
         return
     try:

@@ -1,7 +1,7 @@
--- Puts the halves of a chunk in and takes the chunk out, after PostgreSQL has committed that it was split. It does nothing
--- unless the chunk still is in the journal, and never touches what was accepted. Halves keep the chunk's stamps, so that
+-- Puts the parts of a chunk in and takes the chunk out, after PostgreSQL has committed that it was split. It does nothing
+-- unless the chunk still is in the journal, and never touches what was accepted. Parts keep the chunk's stamps, so that
 -- the next sweep rings for them; they begin without attempts, and keep no company.
--- ARGV: id, then per half: id, events, body. Returns 1, 0 if the chunk was gone.
+-- ARGV: id, then per part: id, events, body. Returns 1, 0 if the chunk was gone.
 local lane, upload, at, acceptor, ring =
   unpack(redis.call('HMGET', entry(ARGV[1]), 'lane', 'upload', 'at', 'acceptor', 'ring'))
 if not lane then return 0 end

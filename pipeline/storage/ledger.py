@@ -268,17 +268,17 @@ def _audit(connection: Connection, reading: _Reading) -> Audit:
 
 
 def _still_open(connection: Connection, reading: _Reading) -> list[OpenChunk]:
-    """Return the open chunks that are not settled, with what is left of those whose halves are being settled."""
+    """Return the open chunks that are not settled, with what is left of those whose parts are being settled."""
     ids = {"ids": [chunk.chunk_id for chunk in reading.opened]}
     found = connection.execute(text("SELECT chunk_id, state FROM chunks WHERE chunk_id = ANY(:ids)"), ids)
     states: dict[str, str] = {row.chunk_id: row.state for row in found}
     split = [chunk for chunk in reading.opened if states.get(chunk.chunk_id) == "split"]
-    left = [replace(chunk, weight=chunk.weight - _by_halves(connection, chunk)) for chunk in split]
+    left = [replace(chunk, weight=chunk.weight - _by_parts(connection, chunk)) for chunk in split]
     untouched = [chunk for chunk in reading.opened if chunk.chunk_id not in {*states, *reading.gone}]
     return untouched + left
 
 
-def _by_halves(connection: Connection, chunk: OpenChunk) -> int:
+def _by_parts(connection: Connection, chunk: OpenChunk) -> int:
     whole = ChunkId.parse(chunk.chunk_id)
     found = connection.execute(
         text("SELECT chunk_id, events FROM chunks WHERE chunk_id > :of AND chunk_id < :next AND state = 'settled'"),

@@ -23,7 +23,7 @@ _LOCK = "hashtextextended(chunk_id, 0)"
 class Claim:
     """What a chunk's row says: how many of its events were judged, how many of these flagged, and how many are dead.
 
-    One that was ``split`` says only how many events its halves have to settle.
+    One that was ``split`` says only how many events its parts have to settle.
     """
 
     origin: Origin
@@ -50,14 +50,14 @@ class Found(StrEnum):
 
     NOTHING = "nothing"
     SETTLED = "settled"  # only the journal still has the chunk
-    SPLIT = "split"  # the journal has the chunk or its halves
+    SPLIT = "split"  # the journal has the chunk or its parts
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What one transaction wrote: how many chunks, how many flagged events, how many alerts that wait to be sent.
 
-    ``split`` has the ids of those whose halves have to take their place in the journal.
+    ``split`` has the ids of those whose parts have to take their place in the journal.
     """
 
     chunks: int = 0

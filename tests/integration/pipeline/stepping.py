@@ -107,6 +107,8 @@ class SteppedJournal(Journal):
     late: list[Callable[[], object]]
 
     def _run(self, name: str, arguments: Any) -> Any:
+        if name == "reach":  # it decides where a chunk is cut, and any cut will do
+            return super()._run(name, arguments)
         way = step(name, Way.UNSENT, Way.UNANSWERED, Way.LATE)
         if way is Way.LATE:
             self.late.append(lambda: Journal._run(self, name, arguments))

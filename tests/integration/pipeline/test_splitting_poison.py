@@ -1,14 +1,23 @@
-"""A chunk that keeps failing is split in halves, so that one poisonous event takes no innocent ones along."""
+"""A chunk that keeps failing is split, so that one poisonous event takes no innocent ones along."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import Engine
 
+from detection import Event
 from pipeline.chunk import AcceptedEvent, Chunk, RejectedRecord, encode
 from pipeline.ids import BatchId, ChunkId, EventId, new_uuid
 from pipeline.journal import Journal, Lane, NewChunk
-from pipeline.storage import batches, ledger, receipts
+from pipeline.settings import PipeSettings
+from pipeline.storage import batches, ledger, receipts, verdicts
 from tests.integration.pipeline.bench import Fuse, Killed, accepted, event, kills, make_bench, one, rows
+from workers import bench as bench_of_process
 from workers import detect
 from workers.detect import Bench, Ending
 
@@ -63,6 +72,96 @@ def test_only_the_poison_dies(engine: Engine, redis_client: Redis) -> None:
         if (found := receipts.find(engine, bench.journal, EventId(ChunkId.parse(chunk_id).root, position)))
     }
     assert states == dict.fromkeys(range(7), "judged") | {5: "dead_letter"}
+
+
+@pytest.mark.parametrize("how", ["raises", "kills"])
+def test_an_event_that_breaks_its_judge_is_alone_after_three_attempts(
+    engine: Engine, redis_client: Redis, how: str
+) -> None:
+    """
+    From the second attempt on the journal knows at which event it was: three more on that one, and it alone is dead.
+    """
+
+    def breaks(found: Event) -> bool:
+        if found.prompt == "poison" and how == "kills":
+            raise Killed
+        return found.prompt == "poison"
+
+    bench = make_bench(redis_client, engine, fails_on=breaks, lease_seconds=_EXPIRED)
+    events = [event("poison" if number == 37 else "hello") for number in range(80)]
+    chunk_id = accepted(bench.journal, *events)
+
+    broken = 0
+    while entries := bench.journal.due(Lane.REALTIME, _STALE, limit=100)[1]:
+        for entry_id in entries:
+            try:
+                broken += detect.run(entry_id, bench) is Ending.FAILED
+            except Killed:
+                broken += 1
+
+    assert broken == 6
+    assert _final(engine) == ([*range(37), *range(38, 80)], [f"{chunk_id}.37"])
+    assert rows(engine, "SELECT attempts FROM dead_letters") == [(3,)]
+    assert one(engine, "SELECT count(*) FROM chunks WHERE state = 'split'") == 1
+
+
+def test_what_fails_when_it_is_recorded_is_split_in_halves(
+    engine: Engine, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The event that was judged last is not to blame for what PostgreSQL will not take.
+    """
+    bench = make_bench(redis_client, engine)
+    chunk_id = accepted(bench.journal, *(event() for _ in range(4)))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(verdicts, "record", refuse)
+    _exhausted(bench, chunk_id)
+    assert detect.run(chunk_id, bench) is Ending.SPLIT
+    monkeypatch.undo()
+
+    assert sorted(bench.journal.due(Lane.REALTIME, _STALE, limit=9)[1]) == [f"{chunk_id}.0-2", f"{chunk_id}.2-4"]
+
+
+def test_who_is_known_to_be_dead_holds_nothing_any_more(engine: Engine, redis_client: Redis) -> None:
+    """
+    What it held is rung for at once, and counts as its time running out would; what others hold is theirs.
+    """
+    dead, alive = (replace(make_bench(redis_client, engine), holder=name) for name in ("a.1.", "a.2."))
+    with_dead, with_alive = accepted(dead.journal, event()), accepted(dead.journal, event(), flush=2)
+    killed = replace(dead, journal=make_bench(redis_client, engine, fuse=Fuse(at="after lease")).journal)
+    for bench, chunk_id in ((killed, with_dead), (replace(alive, journal=killed.journal), with_alive)):
+        with pytest.raises(Killed):
+            detect.run(chunk_id, bench)
+
+    assert dead.journal.bereave(lambda token: token.startswith("a.1.")) == 1
+
+    assert dead.journal.due(Lane.REALTIME, "0", limit=9)[1] == [with_dead]
+    again = dead.journal.lease(with_dead, "b")
+    assert again is not None
+    assert again.number("attempts") == 1
+
+
+def test_a_worker_buries_its_own_children_only(redis_client: Redis, redis_url: str) -> None:
+    """
+    A process of another worker may have the number of one that died here.
+    """
+    journal = Journal(redis_client)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    holders = (
+        f"{bench_of_process.family()}.{gone.pid}.x",
+        f"{bench_of_process.family()}.{os.getpid()}.x",
+        f"other.{gone.pid}.x",
+    )
+    chunks = [accepted(journal, event(), flush=flush) for flush in (1, 2, 3)]
+    for chunk_id, holder in zip(chunks, holders, strict=True):
+        journal.lease(chunk_id, holder)
+
+    assert bench_of_process.bury_children(PipeSettings(redis_url=SecretStr(redis_url))) == 1
+    assert journal.due(Lane.REALTIME, "0", limit=9)[1] == chunks[:1]
 
 
 def test_a_chunk_that_is_too_much_for_a_worker_ends_judged(engine: Engine, redis_client: Redis) -> None:
@@ -142,7 +241,7 @@ def test_a_worker_that_thaws_after_the_split_finishes_it(engine: Engine, redis_c
 
     outcome, summary = detect._judge([frozen], zombie)
     assert (outcome, summary.chunks, summary.split) == (Ending.JUDGED, 0, frozenset({chunk_id}))
-    zombie.journal.split(chunk_id, detect._halves(frozen))
+    zombie.journal.split(chunk_id, detect._parts(frozen))
 
     _drain(bench)
     assert _final(engine) == ([1], [f"{chunk_id}.0"])
@@ -158,7 +257,7 @@ def test_a_second_split_changes_nothing(engine: Engine, redis_client: Redis) -> 
     assert frozen is not None
     _drain(bench)
 
-    assert bench.journal.split(chunk_id, detect._halves(frozen)) is False
+    assert bench.journal.split(chunk_id, detect._parts(frozen)) is False
 
     assert redis_client.keys("sentinel:entry:*") == []
     assert ledger.read(engine, bench.journal).in_flight == 0
@@ -197,4 +296,4 @@ def test_a_batch_is_told_truly_while_its_chunk_is_split(engine: Engine, redis_cl
     assert told[0] == ("queued", 0, 0)
     assert told[-1] == ("done", 3, 1)
     assert {state for state, *_ in told[1:-1]} <= {"queued", "processing"}
-    assert one(engine, "SELECT count(*) FROM chunks WHERE state = 'split'") == 2
+    assert one(engine, "SELECT count(*) FROM chunks WHERE state = 'split'") == 1

@@ -162,10 +162,10 @@ def drop_what_is_split(
     return (ending, verdicts.Summary()) if there is Found.SPLIT else real(ending, leased, there)
 
 
-def open_means_unknown(connection: Any, opened: Sequence[OpenChunk], *_: object) -> list[OpenChunk]:
+def open_means_unknown(connection: Any, reading: Any) -> list[OpenChunk]:
     """Count an open chunk unless PostgreSQL knows its id, whatever it knows of it."""
     known = set(connection.execute(text("SELECT chunk_id FROM chunks")).scalars())
-    return [chunk for chunk in opened if chunk.chunk_id not in known]
+    return [chunk for chunk in reading.opened if chunk.chunk_id not in known]
 
 
 # What is put in the place of a function of a module: (module, name, another one).

@@ -27,7 +27,7 @@ _STORED = (
     "UNION ALL SELECT 'rejected', source, index FROM rejections UNION ALL SELECT state, file_name, 0 FROM uploads "
     "ORDER BY 1, 2, 3"
 )
-_KNOWN = (b"attempts", b"begun", b"company", b"checkpoint", b"index", b"accepted", b"finished", b"at")
+_KNOWN = (b"attempts", b"begun", b"company", b"checkpoint", b"index", b"accepted", b"finished", b"reached", b"at")
 # PostgreSQL does that to whoever is frozen in the middle of a transaction: idle_in_transaction_session_timeout.
 _END_IDLE = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
