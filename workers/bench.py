@@ -125,7 +125,7 @@ def bury_children(pipe: PipeSettings) -> int:
         name, *rest = token.split(".")
         return name == family() and not _lives(int(rest[0]))
 
-    with connect(pipe.redis_url.get_secret_value()) as redis:
+    with connect(pipe.redis_url.get_secret_value(), timeout=1.0) as redis:
         return Journal(redis).bereave(is_dead)
 
 
