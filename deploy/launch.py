@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 
 from deploy import banner, embedded_postgres, embedded_redis, ports, readiness, services, settings_check
 from deploy.errors import DeployError, PortTaken, ServerUnusable
+from deploy.looking_after import look_after
 from deploy.output import Console
 from deploy.process import ProcessSpec
 from deploy.settings import LauncherSettings
 from deploy.state import Home, Remembered, Running, start_time
-from deploy.stuck import ASK_SECONDS, StuckWorkers
 from deploy.supervise import Supervisor
 from pipeline.rule_files import RuleFiles
 from pipeline.settings import PipeSettings
@@ -185,18 +185,7 @@ class Launcher:
                 command=_command(),
             )
         )
-        await self._restart_what_is_stuck(supervisor)
-
-    async def _restart_what_is_stuck(self, supervisor: Supervisor) -> None:
-        workers = StuckWorkers(time.monotonic)
-        while True:
-            await asyncio.sleep(ASK_SECONDS)
-            try:
-                answer = await readiness.ask(self._settings, readiness.FULL)
-                for queue in workers.hear(answer[1] if answer else None):
-                    supervisor.restart(queue, "it lives, and takes nothing up although work waits")
-            except Exception as error:  # noqa: BLE001 - it must not take with it what works
-                self._console.say(f"The workers could not be looked after this time: {error!r}")
+        await look_after(supervisor, self._settings, self._console)
 
     def _place(self) -> services.Place:
         remembered, own = self._remembered, {}

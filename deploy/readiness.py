@@ -5,14 +5,15 @@ from collections.abc import Mapping
 
 from deploy.settings import LauncherSettings
 
+ALIVE = "/livez"
 FULL = "/readyz?full=1"
 _PATIENCE = 5.0
 
 
-async def ask(settings: LauncherSettings, path: str) -> tuple[int, bytes] | None:
+async def ask(settings: LauncherSettings, path: str, *, patience: float = _PATIENCE) -> tuple[int, bytes] | None:
     """Return status and body of a GET, None when nothing that speaks HTTP answers in time."""
     try:
-        return await asyncio.wait_for(_get(settings.own_host, settings.port, path), _PATIENCE)
+        return await asyncio.wait_for(_get(settings.own_host, settings.port, path), patience)
     except (OSError, ValueError, EOFError, IndexError, asyncio.LimitOverrunError):
         return None
 
