@@ -9,6 +9,7 @@ from ingest_api.coding import CODINGS
 from ingest_api.repeating import KEPT_HOURS, MOST_CHARACTERS
 from ingest_api.state import IngestState
 from pipeline.http import Problem
+from pipeline.http.protocol import HEAD_SECONDS, MOST_HEAD_BYTES
 from pipeline.ids import BatchId
 from pipeline.records import ID_CHARACTERS
 from pipeline.storage import batches
@@ -54,6 +55,8 @@ def make_router(state: IngestState) -> APIRouter:
             "max_pending_bytes": chosen.max_pending_bytes,
             "backlog_bytes": chosen.backlog_bytes,
             "max_ratio": chosen.max_ratio,
+            "max_head_bytes": MOST_HEAD_BYTES,
+            "head_seconds": HEAD_SECONDS,
             "body_seconds": chosen.body_seconds,
             "rate_events": chosen.rate_events,
             "rate_burst": chosen.rate_burst,

@@ -32,10 +32,10 @@ class Listening:
     """A server on a free port of loopback, for the length of a block."""
 
     def __init__(self, app: FastAPI) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._socket.getsockname()[1])
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.listener.getsockname()[1])
         self._server = _Server(uvicorn.Config(app, http=PatientProtocol, log_level="critical", access_log=False))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self.listener]})
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -47,7 +47,7 @@ class Listening:
     ) -> None:
         self._server.should_exit = True
         self._thread.join(20)
-        self._socket.close()
+        self.listener.close()
 
     def connect(self) -> socket.socket:
         """Open a connection, to speak HTTP by hand."""

@@ -87,7 +87,7 @@ def test_a_head_that_never_ends_is_ended(listening: Open, monkeypatch: pytest.Mo
     """
     A connection on which no request becomes complete does not stay.
     """
-    monkeypatch.setattr(protocol, "_HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(protocol, "_LOOK_SECONDS", 0.1)
     server = listening()
     with server.connect() as silent, server.connect() as slow, server.connect() as second:
