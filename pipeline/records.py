@@ -150,7 +150,7 @@ def _stands_twice(raw: bytes) -> str | None:
         seen: set[str] = set()
         twice.append(next(name for name, _ in pairs if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
 
-    json.loads(raw, object_pairs_hook=notice, parse_int=str)
+    json.loads(raw.decode(), object_pairs_hook=notice, parse_int=str)  # of bytes it would let surrogates pass
     return twice[0] if twice else None
 
 
@@ -230,7 +230,7 @@ def _free_name(name: str, taken: Mapping[str, object]) -> str:
 def _value(raw: msgspec.Raw, name: str, limits: RecordLimits) -> object:
     pointer = f"/{_escape(name)}"
     try:
-        value = json.loads(bytes(raw), parse_int=_whole_number)
+        value = _values.decode(bytes(raw).decode())
     except RecursionError:
         _too_deep(limits, pointer)
     except UnicodeDecodeError:
@@ -254,6 +254,9 @@ def _whole_number(text: str) -> int | str:
     # Programs of 64 bits, the chunk's encoding among them, would lose the rest: what does not fit stays text.
     fits = len(text) <= _INT64_DIGITS and -_INT64 <= int(text) < _INT64
     return int(text) if fits else text
+
+
+_values = json.JSONDecoder(parse_int=_whole_number)
 
 
 def _too_deep(limits: RecordLimits, pointer: str = "") -> NoReturn:
