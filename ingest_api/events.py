@@ -62,7 +62,7 @@ class _Handler:
     async def handle(self, request: Request) -> Response:
         state = self._state
         atomic, kind = _is_atomic(request), bodies.kind_of(request)
-        coding = coding_of(request.headers.get("content-encoding", ""))
+        coding = coding_of(", ".join(request.headers.getlist("content-encoding")))
         name = repeating.name_of(request)
         client = client_of(request)
         state.rates.check(client)

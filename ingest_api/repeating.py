@@ -65,11 +65,12 @@ def name_of(request: Request) -> str | None:
     Raises:
         Problem: 400, where the header is no key.
     """
-    key = request.headers.get("idempotency-key")
-    if key is None:
+    given = request.headers.getlist("idempotency-key")
+    if not given:
         return None
-    if _KEY.fullmatch(key) is None:
-        detail = f"An Idempotency-Key is 1 to {MOST_CHARACTERS} visible ASCII characters, such as a UUID."
+    key = given[0].strip(" \t")
+    if len(given) > 1 or _KEY.fullmatch(key) is None:
+        detail = f"One Idempotency-Key is sent, of 1 to {MOST_CHARACTERS} visible ASCII characters, such as a UUID."
         raise Problem(400, "Not an Idempotency-Key", detail)
     return hashlib.blake2b(f"{request.scope['speaker']}\0{key}".encode(), digest_size=16).hexdigest()
 

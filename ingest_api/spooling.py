@@ -42,7 +42,7 @@ async def spool(
     boundary = _boundary(request)
     # A form may go on before and behind its file, but not for ever.
     bounds = Bounds(most, "max_upload_bytes", ratio, beside=_PIECE)
-    decoder = Decoder(coding_of(request.headers.get("content-encoding", "")), bounds)
+    decoder = Decoder(coding_of(", ".join(request.headers.getlist("content-encoding"))), bounds)
     if bodies.declared_length(request) > most + _PIECE:
         raise too_large(most, "max_upload_bytes")
     path = folder / f"{upload_id}.json"

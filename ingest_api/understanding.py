@@ -38,11 +38,11 @@ def understand(body: bytes, kind: Kind, state: IngestState, *, atomic: bool) -> 
         detail = f"{error.detail}, at byte {error.offset}."
         raise Problem(400, "Not JSON", detail[0].upper() + detail[1:], byte_offset=error.offset) from None
     if len(records) > most:
-        count = f"{len(records):,}" if lines is None else "more"
+        count = f"{len(records):,} events, " if lines is None else ""
         raise Problem(
             413, "Too many events",
-            f"The body has {count} events, more than the {most:,} of max_events. Send it in parts, or upload it as a "
-            "file to /api/uploads.",
+            f"The body has {count}more than the {most:,} of max_events. Send it in parts, or upload an array of them as "
+            "a file to /api/uploads.",
             limit="max_events", maximum=most,
         )  # fmt: skip
     parsed = parse(records, limits, lines)

@@ -131,3 +131,13 @@ def test_gzip_of_an_old_name(door: TestClient) -> None:
     What old clients call x-gzip is gzip.
     """
     assert post(door, gzip.compress(raw()), Content_Encoding="x-gzip").status_code == 202
+
+
+def test_a_body_that_was_encoded_twice_is_refused_by_its_codings(door: TestClient) -> None:
+    """
+    Two headers are one list, and none of them is left out.
+    """
+    headers = [("Content-Type", "application/json"), ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    answer = door.post("/api/events", content=gzip.compress(raw()), headers=headers)
+
+    assert "identity, gzip" in problem(answer, 415)["detail"]
