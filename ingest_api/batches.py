@@ -55,7 +55,7 @@ def make_router(state: IngestState) -> APIRouter:
             "max_pending_bytes": chosen.max_pending_bytes,
             "backlog_bytes": chosen.backlog_bytes,
             "max_ratio": chosen.max_ratio,
-            "max_head_bytes": MOST_HEAD_BYTES,
+            "head_bytes": MOST_HEAD_BYTES,
             "head_seconds": HEAD_SECONDS,
             "body_seconds": chosen.body_seconds,
             "rate_events": chosen.rate_events,

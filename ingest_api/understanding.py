@@ -41,8 +41,8 @@ def understand(body: bytes, kind: Kind, state: IngestState, *, atomic: bool) -> 
         count = f"{len(records):,} events, " if lines is None else ""
         raise Problem(
             413, "Too many events",
-            f"The body has {count}more than the {most:,} of max_events. Send it in parts, or upload an array of them as "
-            "a file to /api/uploads.",
+            f"The body has {count}more than the {most:,} of max_events. Send it in parts, or upload an array as a "
+            "file to /api/uploads.",
             limit="max_events", maximum=most,
         )  # fmt: skip
     parsed = parse(records, limits, lines)

@@ -67,7 +67,7 @@ class PatientProtocol(HttpToolsProtocol):
             break
         self._refuse(
             431, "The head is too large", f"The head of a request has at most {MOST_HEAD_BYTES:,} bytes.",
-            limit="max_head_bytes", maximum=MOST_HEAD_BYTES,
+            limit="head_bytes", maximum=MOST_HEAD_BYTES,
         )  # fmt: skip
 
     def on_message_begin(self) -> None:

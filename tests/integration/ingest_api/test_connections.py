@@ -84,7 +84,7 @@ def test_a_head_that_does_not_end_is_not_collected(listening: Open, endless: byt
         connection.sendall(endless + (b"X-Y: z\r\n" * 10_000 if endless == GET else b"a" * 80_000))
         (answer,) = _answers(connection)
 
-    assert (answer.status, answer.json()["limit"]) == (431, "max_head_bytes")
+    assert (answer.status, answer.json()["limit"]) == (431, "head_bytes")
 
 
 @pytest.mark.parametrize("endless", [b"0\r\nX: ", b"1;"])
@@ -98,7 +98,7 @@ def test_what_surrounds_a_body_is_not_collected(listening: Open, journaled: Jour
         connection.sendall(endless + b"a" * 80_000)
         (answer,) = _answers(connection)
 
-    assert (answer.status, answer.json()["limit"]) == (431, "max_head_bytes")
+    assert (answer.status, answer.json()["limit"]) == (431, "head_bytes")
     assert journaled() == {}
 
 

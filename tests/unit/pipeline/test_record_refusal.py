@@ -218,7 +218,7 @@ def test_large_records_are_refused() -> None:
         (_raw(prompt="?").replace(b"?", b"\xff"), "/prompt"),
         (_raw(prompt="?").replace(b"?", b"\xed\xa0\x80"), "/prompt"),
         (_raw(metadata={"a": "?"}).replace(b"?", b"\xed\xa0\x80"), ""),
-        (_raw(other="?").replace(b"?", b"\xed\xa0\x80"), ""),
+        (_raw(other="?").replace(b"?", b"\xed\xa0\x80"), "/other"),
         (_raw(prompt="?").replace(b"?", b"\xc0\xaf"), "/prompt"),
         (_with(b'"n": "\xff"'), "/n"),
         (_with(b'"\xff": 1'), ""),
