@@ -38,15 +38,16 @@ def run(
         StorageUnavailable: PostgreSQL is away; what was claimed comes back when its lease ends.
     """
     ends = clock() + SLICE_SECONDS
-    while clock() < ends:
+    while True:
         give_up_at = clock() + LEASE_SECONDS - LONGEST_ATTEMPT
         with transaction(engine) as connection:
             due = alerts.claim(connection, limit=batch, lease_seconds=LEASE_SECONDS)
-        if not due:
-            return SliceEnd.NOTHING_DUE
         for settled in courier.tell(due, give_up_at=min(give_up_at, clock() + SLICE_SECONDS)):
             with transaction(engine) as connection:
                 alerts.note(connection, settled.notes)
                 alerts.delivered(connection, settled.delivered)
                 alerts.postpone(connection, settled.postponed)
-    return SliceEnd.TIME_UP
+        if clock() >= ends:
+            return SliceEnd.TIME_UP
+        if len(due) < batch:  # for what has come since, somebody has rung since
+            return SliceEnd.NOTHING_DUE

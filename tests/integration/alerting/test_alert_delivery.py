@@ -132,7 +132,7 @@ def test_a_thawed_worker_tells_nothing_that_may_be_anothers(
 ) -> None:
     """A worker that was frozen between claiming and telling tells nothing, and gives back what is still its own."""
     alert = place()
-    moments = iter([0.0, 0.0, notify.LEASE_SECONDS * -2, 0.0, 99.0])
+    moments = iter([0.0, notify.LEASE_SECONDS * -2, 0.0, 99.0])
     notify.run(engine, courier(listener.url), clock=lambda: next(moments))
 
     assert listener.posts == []
