@@ -1,9 +1,10 @@
 """HTTP as uvicorn speaks it, with bounds on what a connection may cost: uvicorn knows none before a request is whole.
 
-Bounded are a head, what stands beside the pieces of a body, the time until the next request, the time until an answer
-is read, and the number of connections. What is no HTTP is told so in JSON, behind the answers that are owed. A client
-may close its sending half behind its request and still read the answer. An offer to change the protocol is ignored, as
-RFC 9110 allows: Java's client makes one with its first request, and uvicorn would lose that request's body.
+Bounded are a head, what stands beside the pieces of a body, the time until the next request, the requests that are sent
+ahead, the time until an answer is read, and the number of connections. What is no HTTP is told so in JSON, behind the
+answers that are owed. A client may close its sending half behind its request and still read the answer. An offer to
+change the protocol is ignored, as RFC 9110 allows: Java's client makes one with its first request, and uvicorn would
+lose that request's body.
 """
 
 import asyncio
@@ -21,13 +22,14 @@ from pipeline.http.headers import secure
 MOST_HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
 _UNREAD_SECONDS = 30.0
+_MOST_AHEAD = 1000
 _LOOK_SECONDS = 0.5
 _FRAMING = (b"content-length", b"transfer-encoding")
 _watched: WeakSet[ServerState] = WeakSet()
 
 
-class _HeadTooLargeError(Exception):
-    """Raised through the parser."""
+class _BoundError(Exception):
+    """A bound was met; it is raised through the parser, which stops there."""
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -58,7 +60,7 @@ class PatientProtocol(HttpToolsProtocol):
                 self._go_on()
                 continue
             except httptools.HttpParserError as error:
-                if isinstance(error.__context__, _HeadTooLargeError):
+                if isinstance(error.__context__, _BoundError):
                     break
                 self._refuse(400, "Not HTTP", f"What was sent is no HTTP/1.1 request: {error}")
                 return
@@ -84,8 +86,9 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Wait for the head no longer."""
         if not self._goes_on:
-            if self._beside > MOST_HEAD_BYTES and _size(self.url, self.headers) > MOST_HEAD_BYTES:
-                raise _HeadTooLargeError
+            too_large = self._beside > MOST_HEAD_BYTES and _size(self.url, self.headers) > MOST_HEAD_BYTES
+            if too_large or len(self.pipeline) >= _MOST_AHEAD:
+                raise _BoundError
             self._owes = None
             super().on_headers_complete()
         self._goes_on, self._beside = False, 0
@@ -106,10 +109,10 @@ class PatientProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
+            self.flow.resume_reading()
             self._owes = self.loop.time()
 
     def eof_received(self) -> bool:  # type: ignore[override]

@@ -210,6 +210,19 @@ def test_a_client_that_reads_nothing_is_ended(listening: Open, monkeypatch: pyte
         eventually(is_ended, seconds=30)
 
 
+def test_requests_that_are_sent_ahead_are_bounded(listening: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who does not wait for answers gets those to the first requests, and the last of them says that it is the last.
+    """
+    monkeypatch.setattr(protocol, "_MOST_AHEAD", 5)
+    with listening().connect() as connection:
+        connection.sendall((GET + b"\r\n") * 100)
+        answers = _answers(connection)
+
+    assert [answer.status for answer in answers] == [200] * 6
+    assert [answer.headers.get("connection") for answer in answers] == [None] * 5 + ["close"]
+
+
 def test_whoever_holds_many_connections_does_not_shut_out_others(
     listening: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
