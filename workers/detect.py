@@ -18,7 +18,7 @@ from pipeline.chunk import Chunk, UndecodableChunk, decode, encode
 from pipeline.errors import JournalUnavailable, LockedByAnother, StorageUnavailable
 from pipeline.ids import ChunkId
 from pipeline.journal import Journal, Lane, Leased, NewChunk
-from pipeline.storage import dead_letters, transaction, verdicts
+from pipeline.storage import dead_letters, locks, transaction, verdicts
 from pipeline.storage.verdicts import Claim, Found, Judged, Origin, Summary
 from workers import canary
 
@@ -88,7 +88,7 @@ def run(chunk_id: str, bench: Bench) -> Ending:
     except StorageUnavailable as error:
         log.warning("chunk_postponed", chunks=len(several), error=str(error))
         if isinstance(error, LockedByAnother):
-            _make_way(several, bench)
+            locks.make_way(bench.engine, [each.entry_id for each in several])
         bench.journal.postpone(*several)
         return Ending.POSTPONED
     except Exception as error:  # noqa: BLE001 - whatever a chunk makes happen is its failed attempt
@@ -212,12 +212,3 @@ def _origin(leased: Leased, chunk: Chunk | None) -> Origin:
     accepted_at = datetime.fromtimestamp(leased.number("at") / 1e6, UTC)
     upload_id = leased.text("upload") or (chunk.upload_id if chunk else None) or None
     return Origin(ChunkId.parse(leased.entry_id), leased.text("lane"), accepted_at, leased.text("acceptor"), upload_id)
-
-
-def _make_way(several: Sequence[Leased], bench: Bench) -> None:
-    # A worker frozen in the middle of its transaction holds a chunk's lock, and no time-out of PostgreSQL ends it.
-    try:
-        if ended := verdicts.evict_blockers(bench.engine, [each.entry_id for each in several]):
-            structlog.get_logger().warning("blocker_ended", chunk_id=several[0].entry_id, backends=ended)
-    except StorageUnavailable:
-        return

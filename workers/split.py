@@ -12,11 +12,11 @@ import structlog
 from sqlalchemy import Engine
 
 from pipeline.chunk import AcceptedEvent, Chunk, RejectedRecord, encode
-from pipeline.errors import JournalFull, JournalUnavailable, QueueUnavailable, StorageUnavailable
+from pipeline.errors import JournalFull, JournalUnavailable, LockedByAnother, QueueUnavailable, StorageUnavailable
 from pipeline.ids import upload_chunk
 from pipeline.journal import UPLOAD, Journal, Lane, Leased, NewChunk, Slice
 from pipeline.records import NotJson, RecordLimits, RejectedRecordError, mend_surrogates, to_event
-from pipeline.storage import ledger, rejections, transaction, uploads
+from pipeline.storage import ledger, locks, rejections, transaction, uploads
 from workers.scanning import Fault, FoundRecord, Records
 
 _COPY_PIECE = 1 << 20
@@ -74,6 +74,8 @@ def run(entry_id: str, bench: SplitBench) -> None:
         return
     except (StorageUnavailable, JournalFull, JournalUnavailable) as error:
         structlog.get_logger().warning("split_postponed", upload=entry_id, error=str(error))
+        if isinstance(error, LockedByAnother):
+            locks.make_way(bench.engine, [entry_id])
         bench.journal.postpone(leased)
         return
     except Exception as error:  # noqa: BLE001 - whatever a file makes happen is that file's failed attempt
@@ -146,6 +148,7 @@ def _journal_part(leased: Leased, part: _Part, upload_id: str, bench: SplitBench
     # Refused records first: writing them twice changes nothing, and once the checkpoint has moved nobody looks again.
     if part.refused:
         with transaction(bench.engine) as connection:
+            locks.hold(connection, leased.entry_id)
             rejections.keep(connection, part.refused)
     chunk = None
     if part.events:
@@ -232,6 +235,7 @@ def _close(leased: Leased, bench: SplitBench) -> None:
     if not fields.get("finished"):
         return
     with transaction(bench.engine) as connection:
+        locks.hold(connection, leased.entry_id)
         uploads.close(connection, upload_id, fields)
     bench.journal.settle(leased.entry_id)
     (bench.spool / fields["path"]).unlink(missing_ok=True)

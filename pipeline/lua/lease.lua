@@ -2,9 +2,9 @@
 -- burial of an exhausted chunk too: so one that kills its undertakers is seen, and buried whole.
 -- ARGV: id, token, seconds of the lease in microseconds, most attempts.
 local id, key = ARGV[1], entry(ARGV[1])
-local found = redis.call('HMGET', key, 'lane', 'lease', 'begun', 'attempts')
+local found = redis.call('HMGET', key, 'lane', 'lease', 'begun', 'attempts', 'void')
 local lane = found[1]
-if not lane then return {'gone'} end
+if not lane or found[5] == ARGV[2] then return {'gone'} end
 local at = now()
 if found[2] and tonumber(found[2]) > at then return {'busy'} end
 local attempts = tonumber(found[4]) + tonumber(found[3])

@@ -5,18 +5,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from detection import Severity
 from pipeline.ids import EventId
-from pipeline.storage import _rows, client_ids, rejections
+from pipeline.storage import _rows, client_ids, locks, rejections
 from pipeline.storage._copy import copy
-from pipeline.storage._engine import transaction
 from pipeline.storage._rows import Judged, Origin
 
-__all__ = ["Claim", "Found", "Judged", "Origin", "Summary", "claim", "claim_one", "evict_blockers", "record"]
-
-_LOCK = "hashtextextended(chunk_id, 0)"
+__all__ = ["Claim", "Found", "Judged", "Origin", "Summary", "claim", "claim_one", "record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ _CLAIMED = {
     "acceptor": "text", "accepted_second": "bigint", "upload_id": "uuid",
 }  # fmt: skip
 _CLAIM = (
-    f"WITH locked AS MATERIALIZED (SELECT *, pg_advisory_xact_lock({_LOCK}) FROM unnest("
+    f"WITH locked AS MATERIALIZED (SELECT *, pg_advisory_xact_lock({locks.key('chunk_id')}) FROM unnest("
     f"{', '.join(f'CAST(:c{number} AS {kind}[])' for number, kind in enumerate(_CLAIMED.values()))}"
     f") AS claimed ({', '.join(_CLAIMED)})) "
     f"INSERT INTO chunks (settled_at, {', '.join(_CLAIMED)}) "
@@ -163,26 +160,3 @@ def _without(connection: Connection, judged: Judged, found: set[EventId]) -> Jud
 _RECOUNT = (
     "UPDATE chunks SET judged = :judged, duplicates = judged - :judged, flagged = :flagged WHERE chunk_id = :chunk"
 )
-
-
-def evict_blockers(engine: Engine, chunk_ids: Sequence[str]) -> int:
-    """Terminate the backends that hold a chunk's lock: a client frozen inside ``COPY`` outlives every time-out.
-
-    Returns:
-        How many were terminated.
-
-    Raises:
-        StorageUnavailable: PostgreSQL is away.
-    """
-    with transaction(engine) as connection:
-        found = connection.execute(
-            text(
-                f"WITH lock AS (SELECT {_LOCK} AS key FROM unnest(:chunks) AS wanted (chunk_id)), "
-                "holder AS (SELECT DISTINCT pid FROM pg_locks, lock "
-                "WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid() AND objsubid = 1 "
-                "AND classid::bigint = (key >> 32) & 4294967295 AND objid::bigint = key & 4294967295) "
-                "SELECT count(pg_terminate_backend(pid)) FROM holder"
-            ),
-            {"chunks": list(chunk_ids)},
-        )
-        return int(found.scalar_one())

@@ -1,12 +1,13 @@
 """The chunk's way from accept to settle, with a kill, a freeze or a repeat between any two of its steps."""
 
 import threading
+from typing import Any
 
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from pipeline.errors import JournalFull
+from pipeline.errors import JournalFull, JournalUnavailable
 from pipeline.ids import ChunkId, EventId
 from pipeline.journal import EMPTY, Journal, Lane, NewChunk
 from pipeline.queue import make_celery
@@ -157,6 +158,33 @@ def test_a_zombie_cannot_take_a_lease_from_its_successor(redis_client: Redis) ->
 
     assert journal.lease(chunk_id, "third") is None
     assert redis_client.hget(f"sentinel:entry:{chunk_id}", "attempts") == b"1"
+
+
+def test_a_lease_that_comes_to_redis_too_late_is_nobodys_attempt(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Its caller had given up, and said so: nobody works under that lease, and it must not run out against the chunk.
+    """
+    journal = Journal(redis_client, lease_seconds=_EXPIRED)
+    chunk_id = accepted(journal, event())
+    real, late = journal._run, list[Any]()
+
+    def too_slow(name: str, arguments: Any) -> Any:
+        if name != "lease":
+            return real(name, arguments)
+        late.append(arguments)
+        raise JournalUnavailable
+
+    monkeypatch.setattr(journal, "_run", too_slow)
+    with pytest.raises(JournalUnavailable):
+        journal.lease(chunk_id, "token")
+    monkeypatch.undo()
+    real("lease", late[0])
+
+    leased = journal.lease(chunk_id, "another")
+    assert leased is not None
+    assert leased.number("attempts") == 0
 
 
 def test_a_client_frozen_inside_its_transaction_is_ended_by_its_successor(

@@ -9,12 +9,14 @@ from uuid import UUID
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
+from pipeline.chunk import RejectedRecord
 from pipeline.errors import JournalUnavailable
 from pipeline.ids import new_uuid
 from pipeline.journal import UPLOAD, Journal, Lane
 from pipeline.records import RecordLimits
-from pipeline.storage import ledger, transaction, uploads
+from pipeline.storage import ledger, locks, make_engine, rejections, transaction, uploads
 from pipeline.storage.uploads import UploadStatus
 from tests import servers
 from tests.integration.pipeline.bench import Fuse, FusedJournal, kills, make_bench, rows
@@ -148,6 +150,28 @@ def test_two_splitters_at_once_neither_double_nor_skip(engine: Engine, redis_cli
     assert before != "0"
     assert healthy.journal.upload(upload_id)["checkpoint"] == before
     _all_is_there(_finish(upload_id, healthy, redis_client, engine), engine, healthy.journal)
+
+
+def test_a_splitter_frozen_inside_its_transaction_is_ended_by_its_successor(
+    engine: Engine, redis_client: Redis, tmp_path: Path, database_url: str
+) -> None:
+    """
+    While it writes what records were refused for, nobody else can; no time-out of its own ends it soon.
+    """
+    bench = _bench(redis_client, engine, tmp_path)
+    upload_id = _spool(bench.journal, tmp_path, _content())
+    refused = RejectedRecord(upload_id, 3, "", "", "")
+    frozen = make_engine(database_url)
+    with frozen.connect() as stuck:
+        locks.hold(stuck, UPLOAD + upload_id)
+        rejections.keep(stuck, [refused])
+
+        split.run(UPLOAD + upload_id, bench)
+
+        with pytest.raises(OperationalError):
+            stuck.execute(text("SELECT 1"))
+    frozen.dispose()
+    _all_is_there(_finish(upload_id, bench, redis_client, engine), engine, bench.journal)
 
 
 def test_a_broken_file_keeps_what_came_before_the_fault(engine: Engine, redis_client: Redis, tmp_path: Path) -> None:

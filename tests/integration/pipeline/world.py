@@ -27,7 +27,18 @@ _STORED = (
     "UNION ALL SELECT 'rejected', source, index FROM rejections UNION ALL SELECT state, file_name, 0 FROM uploads "
     "ORDER BY 1, 2, 3"
 )
-_KNOWN = (b"attempts", b"begun", b"company", b"checkpoint", b"index", b"accepted", b"finished", b"reached", b"at")
+_KNOWN = (
+    b"attempts",
+    b"begun",
+    b"company",
+    b"checkpoint",
+    b"index",
+    b"accepted",
+    b"finished",
+    b"reached",
+    b"void",
+    b"at",
+)
 # PostgreSQL does that to whoever is frozen in the middle of a transaction: idle_in_transaction_session_timeout.
 _END_IDLE = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -131,7 +142,7 @@ class World(ABC):
             fields = self.redis.hgetall(key)
             rung = tuple(stamp == int(fields[b"ring"]) for entry, stamp in waiting if key.decode().endswith(entry))
             lease = fields.get(b"lease")
-            known = [fields.get(name) for name in _KNOWN[:-1]]
+            known = [*(fields.get(name) for name in _KNOWN[:-1]), b"void" in fields]
             journal.append((key, *known, lease and int(lease) > _LONG_AGO, rung))
         return (
             tuple(journal), tuple(entry for entry, _ in waiting),
@@ -201,7 +212,7 @@ class World(ABC):
     @property
     def attributable(self) -> int:
         """How many disturbances so far may have cost an attempt: somebody was killed, or was away too long."""
-        lost = {f"lease {Way.LATE}", f"lease {Way.KILLED}", f"lease {Way.FROZEN}", Way.KILLED, Way.FROZEN}
+        lost = {f"lease {Way.KILLED}", f"lease {Way.FROZEN}", Way.KILLED, Way.FROZEN}
         others = ("thaw", _SWEEPING, _READING)
         return sum(count for what, count in self.disturbed.items() if what in lost or what.startswith(others))
 
