@@ -1,5 +1,6 @@
 """The express way of ``POST /api/events`` answers as the ordinary one does, and rings as Celery itself would."""
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.settings import PipeSettings
 from tests.integration.ingest_api.events import JSON, raw
 
 Journaled = Callable[[], dict[str, dict[str, Any]]]
+LINES = {"Content-Type": "application/x-ndjson"}
 _VARIES = {"request_id", "batch_id", "status_url", "event_ids", "rejections_url"}
 _OWN_HEADERS = {"x-request-id", "location"}
 
@@ -42,6 +44,10 @@ def both_ways(settings_of_the_door: Callable[..., None], engine: object) -> Iter
         yield express, other
 
 
+def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+
 def _constant(answer: Response) -> tuple[int, dict[str, str], dict[str, object]]:
     headers = {name: value for name, value in answer.headers.items() if name not in _OWN_HEADERS}
     return answer.status_code, headers, {k: v for k, v in answer.json().items() if k not in _VARIES}
@@ -61,6 +67,18 @@ def _constant(answer: Response) -> tuple[int, dict[str, str], dict[str, object]]
         (b" " * 100_001, "", {}),
         (raw(), "", {"Content-Type": "text/plain"}),
         (raw(), "", {"Content-Encoding": "br"}),
+        (raw(), "", {"Content-Encoding": "gzip"}),
+        (gzip.compress(b" " * 5_000_000), "", {"Content-Encoding": "gzip"}),
+        (raw() + b"\n1", "", LINES),
+        (b"\n", "", LINES),
+        (b"[" * 50_000, "", {}),
+        (b'{"user": "\xed\xa0\x80"}', "", {}),
+        (raw(), "", {"Idempotency-Key": "a b"}),
+        (raw(), "", {"Content-Type": ""}),
+        (raw(), "", {"Accept": "text/html"}),
+        (b"nul", "", {"Accept": "text/html"}),
+        (raw(), "", {"Authorization": "Basic \xe4"}),
+        (raw(), "", {"Host": "[::1"}),
         (raw(), "", {"Origin": "http://evil.example"}),
         (raw(), "", {"Host": "evil.example"}),
         (raw(), "", {"Sec-Fetch-Site": "cross-site"}),
@@ -73,7 +91,7 @@ def test_both_ways_give_the_same_answer(
     Status, headers and body are the same, but for the ids.
     """
     express, ordinary = (
-        client.post("/api/events" + query, content=body, headers={**JSON, **headers}) for client in both_ways
+        client.post("/api/events" + query, content=body, headers=_encoded({**JSON, **headers})) for client in both_ways
     )
 
     assert _constant(express) == _constant(ordinary)
