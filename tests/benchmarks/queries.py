@@ -27,6 +27,7 @@ from pipeline.storage._rows import Judged, Origin
 from pipeline.storage.selecting import Place, Term, Value
 from pipeline.storage.verdicts import record
 from tests import servers
+from tests.benchmarks import pages
 
 DAYS = 7
 _PAGE = 50
@@ -56,6 +57,7 @@ def main() -> None:
             full = store(engine, chosen.seed)
             print(f"storing takes {full:.1f} µs of PostgreSQL's processor time for an event; {empty:.1f} while empty")
             run(engine, seed=chosen.seed, queries=chosen.queries, only=chosen.only)
+            pages.run(engine, folder)
             engine.dispose()
 
 
