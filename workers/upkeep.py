@@ -9,11 +9,12 @@ import structlog
 from sqlalchemy import Engine
 
 from pipeline.journal import Journal
-from pipeline.storage import ledger, partitions, rejections, retention, strays, tallies, transaction
+from pipeline.storage import ledger, partitions, rejections, retention, strays, tallies, transaction, unruled
 
 _MINUTES_KEPT = timedelta(hours=2)
 _STRAY_SECONDS = 86_400
 _TIDY_SECONDS = 20.0
+_NAMED_AT_ONCE = 5_000
 
 
 def reconcile(engine: Engine, journal: Journal) -> None:
@@ -33,13 +34,15 @@ def reconcile(engine: Engine, journal: Journal) -> None:
 
 
 def tidy(engine: Engine) -> None:
-    """Fold the tallies of the last closed minutes, one minute in a transaction, for a bounded time.
+    """Name rules that an older worker left out, and fold the tallies of the last closed minutes, for a bounded time.
 
     Raises:
         StorageUnavailable: PostgreSQL is away; the next run goes on.
     """
     now, until = datetime.now(UTC), time.monotonic() + _TIDY_SECONDS
     start, end = now - _MINUTES_KEPT, now.replace(second=0, microsecond=0) - timedelta(minutes=1)
+    with transaction(engine) as connection:
+        unruled.name_rules(connection, most=_NAMED_AT_ONCE)
     while time.monotonic() < until:
         with transaction(engine) as connection:
             if not tallies.fold_a_minute(connection, start=start, end=end):

@@ -94,6 +94,7 @@ events = Table(
     Index("events_severity", "severity", *_ORDER, postgresql_where=text("severity IS NOT NULL")),
     Index("events_upload", "upload_id", *_ORDER, postgresql_where=text("upload_id IS NOT NULL")),
     Index("events_values", VALUES, postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}),
+    Index("events_unruled", "accepted_at", postgresql_where=text("severity IS NOT NULL AND rules IS NULL")),
     postgresql_partition_by="RANGE (accepted_at)",
 )
 

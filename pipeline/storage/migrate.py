@@ -11,15 +11,15 @@ from pipeline.storage._engine import transaction
 _LOCK = 0x53454E54
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the schema to the newest version. Doing so again changes nothing.
+def upgrade(engine: Engine, *, to: str = "head") -> None:
+    """Bring the schema to the newest version, or to an older one. Doing so again changes nothing.
 
     Raises:
         StorageUnavailable: PostgreSQL is away.
     """
     with transaction(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        command.upgrade(_config(connection), "head")
+        command.upgrade(_config(connection), to)
 
 
 def _config(connection: Connection) -> Config:
