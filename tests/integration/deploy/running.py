@@ -63,8 +63,12 @@ class Stack:
                 [sys.executable, "-m", "deploy.cli", "up"],
                 env=self.env, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-        eventually(lambda: "is ready" in self.said() or self.launcher is None or self.launcher.poll() is not None)
+        eventually(lambda: "is ready" in self.said() or self._has_ended, within=3 * PATIENCE)
         assert "is ready" in self.said(), self.said()
+
+    @property
+    def _has_ended(self) -> bool:
+        return self.launcher is None or self.launcher.poll() is not None
 
     def said(self) -> str:
         """Return what the launcher printed."""
