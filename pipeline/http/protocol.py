@@ -22,7 +22,7 @@ from pipeline.http.headers import secure
 MOST_HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
 _UNREAD_SECONDS = 30.0
-_MOST_AHEAD = 1000
+_MOST_AHEAD = 100
 _LOOK_SECONDS = 0.5
 _FRAMING = (b"content-length", b"transfer-encoding")
 _watched: WeakSet[ServerState] = WeakSet()
