@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from deploy.output import Console
 from deploy.process import ProcessSpec
 from deploy.state import Home, Running, start_time
 from deploy.supervise import Supervisor
+from deploy.watched import Watched
 from tests import servers
 
 _PATIENCE = 10.0
@@ -155,3 +157,34 @@ def test_a_child_that_keeps_failing_stops_a_start(home: Home) -> None:
 
     assert "api keeps failing: exited with status 3" in said
     assert "no such table" in said
+
+
+def test_a_child_that_cannot_be_started_is_tried_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is that keeps it from starting, the next attempt may not meet it; its log says what it was."""
+    real, refused = Watched.start, [ValueError("no such thing"), OSError("no room")]
+
+    async def run() -> None:
+        started = asyncio.Event()
+
+        async def start(*arguments: Any) -> Watched:
+            if refused:
+                raise refused.pop()
+            child = await real(*arguments)
+            started.set()
+            return child
+
+        monkeypatch.setattr(Watched, "start", start)
+        lock = home.lock()
+        assert lock is not None
+        supervisor = Supervisor(home, lock, Console(), lambda: None)
+        supervisor.add([ProcessSpec(name="api", argv=("/bin/sleep", "60"), env={}, cwd=Path.cwd())], stage=1)
+        await asyncio.wait_for(started.wait(), _PATIENCE)
+        await supervisor.stop({})
+
+    home.make()
+    asyncio.run(run())
+    home.unlock()
+
+    said = (home.logs / "api.log").read_text(encoding="utf-8")
+    assert "could not be started: OSError('no room')" in said
+    assert "could not be started: ValueError('no such thing')" in said

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -13,10 +15,11 @@ from pipeline.chunk import AcceptedEvent, Chunk, decode, encode
 from pipeline.errors import JournalFull, JournalUnavailable, PipelineError
 from pipeline.ids import ChunkId, EventId
 from pipeline.journal import Journal, Lane, NewChunk
+from pipeline.settings import PipeSettings
 from pipeline.storage import alerts, canaries, ledger, transaction
 from pipeline.storage.canaries import CanaryOutcome, Flight
 from tests.integration.pipeline.bench import RULES, accepted, event, make_bench, one, rows
-from workers import canary, detect
+from workers import canary, detect, tasks
 from workers.detect import Bench, Ending
 
 _LEFT = ("chunks", "events", "findings", "alerts", "tallies", "dead_letters", "rejections", "strays")
@@ -173,6 +176,41 @@ def test_a_canary_that_was_not_sent_is_not_missed(
         _sent(redis_client, engine)
 
     assert one(engine, "SELECT count(*) FROM canaries") == 0
+
+
+@pytest.mark.parametrize("refused", Lane)
+def test_a_lane_whose_canary_cannot_be_sent_keeps_none_on_the_ground(
+    engine: Engine, redis_client: Redis, monkeypatch: pytest.MonkeyPatch, refused: Lane
+) -> None:
+    """
+    Each lane's flies by itself: that one was refused says nothing of the other.
+    """
+    journal = Journal(redis_client)
+    real = journal.rerun
+
+    def refuse(chunk: NewChunk, acceptor: str) -> int:
+        if chunk.lane is refused:
+            raise JournalUnavailable
+        return real(chunk, acceptor)
+
+    monkeypatch.setattr(journal, "rerun", refuse)
+    monkeypatch.setattr(tasks, "worker", lambda: SimpleNamespace(engine=engine, journal=journal))
+    monkeypatch.setattr(tasks, "_ring", lambda *_: None)
+
+    tasks.canary_task()
+
+    assert rows(engine, "SELECT lane FROM canaries") == [(lane,) for lane in Lane if lane is not refused]
+
+
+def test_canaries_fly_more_often_than_they_are_looked_for() -> None:
+    """
+    The longest pause between two still lies within the time in which the last one is looked for.
+    """
+    longest = PipeSettings(canary_seconds=600).canary_seconds
+
+    assert longest + canaries.OVERDUE_SECONDS < canaries._LOOKS_BACK.total_seconds()
+    with pytest.raises(ValidationError):
+        PipeSettings(canary_seconds=longest + 1)
 
 
 def test_a_canary_that_fails_is_no_dead_letter(engine: Engine, redis_client: Redis) -> None:
