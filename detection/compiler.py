@@ -138,7 +138,7 @@ def _version(rules: Sequence[Rule], exceptions: Sequence[RuleException]) -> str:
             *(rule.id, rule.title, rule.severity.label, rule.confidence, rule.action, rule.status),
             *(sorted(rule.tags.items()), rule.fields, rule.condition_text),
             [(each.name, each.matcher, each.values, each.means, each.on, each.entropy_above) for each in rule.patterns],
-            [rule.views, None if rule.tools is None else (rule.tools.only, rule.tools.unless)],
+            [rule.views, None if rule.tools is None else (rule.tools.only, rule.tools.unless), rule.quoted],
         ]
         for rule in rules
     ]

@@ -35,6 +35,13 @@ class Finding(msgspec.Struct, frozen=True):
         return {**msgspec.structs.asdict(self), "severity": self.severity.label, "tags": dict(self.tags)}
 
 
+def lowered(finding: Finding, severity: Severity) -> Finding:
+    """Return the finding for what is only quoted: of that severity, and with a reason that says so."""
+    return msgspec.structs.replace(
+        finding, severity=severity, reason=f"{finding.reason}, quoted in a text about attacks"
+    )
+
+
 def excerpt(text: str, start: int, end: int) -> str:
     """Return a bounded slice of the text that begins shortly before the match and holds as much of it as fits."""
     lead = max(0, min(_LEAD, EXCERPT_LENGTH - (end - start)))

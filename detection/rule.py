@@ -275,6 +275,8 @@ class Rule:
     places: Mapping[str, Span] = field(compare=False, repr=False)
     views: tuple[str, ...] = ()
     tools: Tools | None = None
+    quoted: Severity | None = None
+    """How bad it is where a text about attacks only quotes it; None where that makes no difference."""
 
     def place(self, *path: object) -> Span:
         """Return where in the pack that part of the rule stands, or the nearest part around it that has a place."""

@@ -7,9 +7,10 @@ from operator import attrgetter
 
 from detection.compiler import FieldPlan, RuleSet
 from detection.event import Event
-from detection.finding import Finding
+from detection.finding import Finding, lowered
 from detection.judging import Case, opened_by
 from detection.locating import Locator
+from detection.mentions import carried_out, without_mentions
 from detection.rule import FIELDS, METADATA
 from detection.search import Expression, Measure
 from detection.verdict import Verdict
@@ -35,6 +36,7 @@ class Scanner:
         self.rule_set = rule_set
         self._locator = Locator()
         self._clean = Verdict.of((), rule_set.version)
+        self._quoted = {rule.id: rule.quoted for rule in rule_set.rules if rule.quoted is not None}
         plans = [plan for plan in rule_set.plans if plan.searches]
         self._plans: list[tuple[FieldPlan, Callable[[Event], str]]] = [
             (plan, attrgetter(plan.field)) for plan in plans if not plan.field.startswith(METADATA)
@@ -93,7 +95,20 @@ class Scanner:
         ]
 
     def _judge(self, plan: FieldPlan, name: str, text: str, tool: str) -> Sequence[Finding]:
-        """Judge one field: as it was sent first, then in the other views that it calls for."""
+        """Judge one field, and once more without what it only mentions: what is gone then was no more than that."""
+        findings = self._findings(plan, name, text, tool)
+        quoted = {each.rule_id: self._quoted.get(each.rule_id, each.severity) for each in findings}
+        graver = {each.rule_id: quoted[each.rule_id] for each in findings if quoted[each.rule_id] < each.severity}
+        if not graver:
+            return findings
+        rest = None if name == "prompt" and carried_out(tool) else without_mentions(text, self._locator)
+        if rest is None:
+            return findings
+        mentioned = graver.keys() - {finding.rule_id for finding in self._findings(plan, name, rest, tool)}
+        return [lowered(each, graver[each.rule_id]) if each.rule_id in mentioned else each for each in findings]
+
+    def _findings(self, plan: FieldPlan, name: str, text: str, tool: str) -> Sequence[Finding]:
+        """Return what the rules find in one field: as it was sent first, then in the other views that it calls for."""
         case: Case | None = None
         for piece in pieces(raw(text)):
             for view, hits in self._views(plan, piece):

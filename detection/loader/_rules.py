@@ -71,6 +71,7 @@ class RuleReader:
             places=self._places,
             views=self._views(),
             tools=self._tools(),
+            quoted=self._quoted(),
         )
         table.finish()
         return rule
@@ -122,6 +123,16 @@ class RuleReader:
                 self._table.wrong("unknown-view", at, f"there is no view {text}, only {', '.join(NAMES)}")
         self._not_empty("views", asked)
         return tuple(text for text, _ in asked)
+
+    def _quoted(self) -> Severity | None:
+        """Return how bad a match is that is only quoted, where the rule says so."""
+        node = self._place("quoted").take("quoted", required=False)
+        if node is None:
+            return None
+        if node.value not in _SEVERITIES:
+            self._table.wrong("bad-value", node.at, f"quoted is one of {', '.join(_SEVERITIES)}")
+            return None
+        return _SEVERITIES[str(node.value)]
 
     def _tools(self) -> Tools | None:
         """Return which tools the rule is about, where it is not about all."""
