@@ -87,15 +87,15 @@ def _cost(client: TestClient, path: str) -> tuple[float, float]:
     """Return the seconds for which PostgreSQL worked on a request, and those that it took; of several, the least."""
     found = []
     for _ in range(_TIMES):
-        begun, worked = time.perf_counter(), _worked()
+        begun, worked = time.perf_counter(), servers_worked()
         response = client.get(path)
-        found.append((_worked() - worked, time.perf_counter() - begun))
+        found.append((servers_worked() - worked, time.perf_counter() - begun))
         # A text that is nowhere is looked for until the time that a reader may take is over.
         assert response.status_code == codes.OK or path == _NOWHERE, (path, response.text)
     return min(found)
 
 
-def _worked() -> float:
+def servers_worked() -> float:
     """Return the seconds for which the PostgreSQL that this program started has worked, in steps of 10 ms."""
     backends = [child for child in psutil.Process().children(recursive=True) if child.name() == "postgres"]
     # What a parallel worker that has ended did counts with its parent's children.
