@@ -23,7 +23,9 @@ up: $(RUN) ## Start everything and stay in the foreground (the first run install
 	@exec $(BIN)/sentinel up
 
 test: $(DEV) ## Run every test, with real servers of its own
-	@without=$$(sh deploy/chromium.sh) && exec $(BIN)/python -m pytest $$without
+	@without=$$(sh deploy/chromium.sh) && { \
+		$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/faults $$without; failed=$$?; \
+		$(BIN)/python -m pytest tests/faults && exit $$failed; }
 
 check: $(DEV) ## Lint, format, types, import contracts, rule packs: what CI runs before the tests
 	$(BIN)/ruff check
