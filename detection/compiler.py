@@ -21,7 +21,7 @@ from detection.errors import RuleError
 from detection.matchers import TextMatcher
 from detection.overrides import RuleException
 from detection.rule import FIELDS, METADATA, Rule
-from detection.search import Search, compiled, search_of
+from detection.search import Measure, Search, compiled, search_of
 from detection.views import TRIGGERS
 
 ENGINE = f"4/{version('hyperscan')}"
@@ -53,11 +53,8 @@ class FieldPlan:
 
     opens: tuple[tuple[Gate, ...], ...]
     searches: tuple[Search, ...]
-    measured: tuple[int, ...]
-    """Which searches hold measures: they are asked of every text."""
-
-    ungated: tuple[frozenset[str], ...]
-    """For every search, the patterns that may match whenever another gate of it is open."""
+    measured: tuple[tuple[int, Measure], ...]
+    """The measures, each with the number of its search: they are asked of every text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +111,12 @@ def _plan(name: str, searches: Sequence[Search]) -> FieldPlan:
     for index, opener in openers:
         if not opener.clauses:
             opens.setdefault(_number(opener.expression, numbers), {})[Gate(index, opener.pattern, ())] = None
-    measured = tuple(index for index, search in enumerate(searches) if search.measures)
+    measured = tuple((index, each) for index, search in enumerate(searches) for each in search.measures)
     opened = tuple(tuple(opens.get(number, ())) for number in range(len(numbers)))
     sources = tuple(numbers) if opens else ()
     parts = ((0, sources[:literals]), (literals, sources[literals:]))
     databases = tuple((first, database(part, _FLAGS)) for first, part in parts if part)
-    return FieldPlan(name, databases, opened, tuple(searches), measured, tuple(map(_ungated, searches)))
-
-
-def _ungated(search: Search) -> frozenset[str]:
-    """Return the patterns that have no gate of their own."""
-    return frozenset(each.pattern.name for each in search.expressions) - {opener.pattern for opener in search.gates}
+    return FieldPlan(name, databases, opened, tuple(searches), measured)
 
 
 def _number(source: bytes, numbers: dict[bytes, int]) -> int:

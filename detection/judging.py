@@ -70,9 +70,9 @@ class Case:
         self._locator = locator
         self._done: set[int] = set()
         self._measures: dict[int, list[Measure]] = {}
-        for index in plan.measured:
-            if held := [each for each in plan.searches[index].measures if each.matcher.holds(each.value, text)]:
-                self._measures[index] = held
+        for index, each in plan.measured:
+            if each.matcher.holds(each.value, text):
+                self._measures.setdefault(index, []).append(each)
         self._cut: dict[View, Sequence[View]] = {}
 
     def weigh(self, view: View, hits: Sequence[int]) -> None:
@@ -86,8 +86,7 @@ class Case:
             if index in self._done or not self._concerns(search, view):
                 continue
             held = self._measures.get(index, ())
-            may = opened[index].union(self._plan.ungated[index], (each.pattern.name for each in held))
-            if not search.rule.condition.possible(may):
+            if not search.possible(frozenset([*opened[index], *(each.pattern.name for each in held)])):
                 continue
             evidence = Evidence(search, self._locator, [Match(each, view) for each in held])
             if opened[index]:

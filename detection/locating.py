@@ -31,13 +31,13 @@ class Locator:
     def hits(self, searched: hyperscan.Database, data: bytes) -> list[int]:
         """Return the numbers of the expressions that match."""
         found: list[int] = []
-        searched.scan(data, match_event_handler=_note, context=found, scratch=self._scratch_of(searched))
+        searched.scan(data, _note, 0, found, self._scratch_of(searched))
         return found
 
     def ends(self, searched: hyperscan.Database, data: bytes) -> list[tuple[int, int]]:
         """Return the numbers of the expressions that match, each with the end of its first match."""
         found: list[tuple[int, int]] = []
-        searched.scan(data, match_event_handler=_note_end, context=found, scratch=self._scratch_of(searched))
+        searched.scan(data, _note_end, 0, found, self._scratch_of(searched))
         return found
 
     def start(self, search: Search, number: int, data: bytes, end: int) -> int:
@@ -139,9 +139,10 @@ class Locator:
         return first
 
     def _scratch_of(self, searched: hyperscan.Database) -> hyperscan.Scratch:
-        if searched not in self._scratch:
-            self._scratch[searched] = hyperscan.Scratch(searched)
-        return self._scratch[searched]
+        scratch = self._scratch.get(searched)
+        if scratch is None:
+            scratch = self._scratch[searched] = hyperscan.Scratch(searched)
+        return scratch
 
 
 def _varied_words(data: bytes, bits: float) -> Iterator[re.Match[bytes]]:

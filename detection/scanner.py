@@ -14,7 +14,7 @@ from detection.mentions import carried_out, without_mentions
 from detection.rule import FIELDS, METADATA
 from detection.search import Expression, Measure
 from detection.verdict import Verdict
-from detection.views import View, made, pieces, raw
+from detection.views import TRIGGERS, View, made, pieces, raw
 
 _MOST_TEXTS, _DEEPEST = 256, 8
 
@@ -119,11 +119,10 @@ class Scanner:
 
     def _views(self, plan: FieldPlan, field: View) -> Iterator[tuple[View, Sequence[int]]]:
         """Give a field, or a piece of it, and then the other views that it calls for, each with its hits."""
-        look = partial(self._hits, plan)
-        hits = look(field)
+        hits = self._hits(plan, field)
         yield field, hits
-        if hits:
-            yield from made(field, hits, look)
+        if hits and min(hits) < len(TRIGGERS):
+            yield from made(field, hits, partial(self._hits, plan))
 
     def _hits(self, plan: FieldPlan, view: View) -> Sequence[int]:
         """Return what of the gates and triggers stands in a view."""

@@ -1,9 +1,9 @@
 """What one rule looks for: its expressions in databases of their own, and what opens the gate before these run."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import hyperscan
 
@@ -109,6 +109,12 @@ class Search:
             for each, needed in zip(self.expressions, literals, strict=True)
             if each.pattern.name not in without
         ]
+
+    @cached_property
+    def possible(self) -> Callable[[frozenset[str]], bool]:
+        """Says whether the condition may hold where the gates of these patterns are open; few sets are asked for."""
+        ungated = {each.pattern.name for each in self.expressions} - {opener.pattern for opener in self.gates}
+        return lru_cache(maxsize=256)(lambda opened: self.rule.condition.possible(opened | ungated))
 
     def compile(self) -> None:
         """Make all of them now.
