@@ -28,7 +28,7 @@ from tests.integration.deploy.running import Stack, eventually, stack
 _EACH = int(os.environ.get("SENTINEL_KILLS") or 3)
 _STORMS = int(os.environ.get("SENTINEL_STORMS") or 1)
 _SEED = int(os.environ.get("SENTINEL_SEED") or secrets.randbelow(1 << 32))
-_HEALED_WITHIN = 60.0
+_HEALED_WITHIN = 30.0
 _LONGEST_PAUSE = 2.4
 _FROZEN_SHARE = 1 / 6
 _FROZEN_TIMES_LONGER = 5  # up to twelve seconds: longer than a lease
