@@ -234,7 +234,8 @@ def test_a_browsers_form_is_led_to_the_uploads_page(door: TestClient, accept: st
 
 @pytest.mark.parametrize("end", ["", "/rejections", "/rejected.json"])
 @pytest.mark.parametrize(
-    "upload_id", ["01a2050c-4930-7e61-aaf1-68cfdbd00000", "1", "0" * 31, "..%2F..%2Fetc", "'%20OR%201=1", "%00", "x" * 500]
+    "upload_id",
+    ["01a2050c-4930-7e61-aaf1-68cfdbd00000", "1", "0" * 31, "..%2F..%2Fetc", "'%20OR%201=1", "%00", "x" * 500],
 )
 @pytest.mark.usefixtures("engine")
 def test_unknown_uploads_are_not_found(door: TestClient, upload_id: str, end: str) -> None:
