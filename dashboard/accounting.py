@@ -105,6 +105,9 @@ def _add_write_offs(router: APIRouter, state: DashboardState, journal: Journal) 
         if not 0 < len(reason) <= _LONGEST_REASON or not (events.isdecimal() and events.isascii()):
             detail = f"It needs the form fields events, a number, and reason, 1 to {_LONGEST_REASON} characters."
             raise Problem(422, "Not written off", detail)
+        if place := reason.find("\0") + 1:
+            detail = f"Character {place} of the field reason is NUL, which cannot be stored: leave it out."
+            raise Problem(422, "Not written off", detail)
         if not ledger.write_off(state.engine, journal, events=int(events), reason=reason, actor=_actor(request)):
             detail = "The deficit is another one by now, or was not told as an incident yet. Look at /api/ledger."
             raise Problem(409, "Not written off", detail)

@@ -11,6 +11,7 @@ from pipeline import health, watch
 from pipeline.errors import PipelineError, QueueUnavailable
 from pipeline.journal import Lane
 from pipeline.queue import VERSION, Queue, TaskName, ring, wake
+from pipeline.storage import strays
 from workers import canary, split, sweep, upkeep
 from workers.app import app
 from workers.bench import worker
@@ -53,6 +54,8 @@ def reconcile_task() -> None:
         here = worker()
         upkeep.reconcile(here.engine, here.journal)
         watch.run(here.redis, here.engine, here.journal, canary_seconds=here.pipe.canary_seconds)
+        # Last: whatever is stored, what is known is told first.
+        strays.review(here.engine)
 
 
 @app.task(name=TaskName.CANARY)

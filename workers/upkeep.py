@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Engine
 
 from pipeline.journal import Journal
-from pipeline.storage import ledger, partitions, rejections, retention, strays, tallies, transaction, unruled
+from pipeline.storage import ledger, partitions, rejections, retention, tallies, transaction, unruled
 
 _MINUTES_KEPT = timedelta(hours=2)
 _STRAY_SECONDS = 86_400
@@ -18,7 +18,7 @@ _NAMED_AT_ONCE = 5_000
 
 
 def reconcile(engine: Engine, journal: Journal) -> None:
-    """Compare the witness with what was settled, look for rows that nobody accepted, sum up the hours that are over.
+    """Compare the witness with what was settled, sum up the hours that are over, note how far Redis has counted.
 
     Raises:
         JournalUnavailable, StorageUnavailable: one of them is away; the next run goes on.
@@ -27,8 +27,6 @@ def reconcile(engine: Engine, journal: Journal) -> None:
     with transaction(engine) as connection:
         ledger.reconcile(connection, now=now)
         ledger.fold(connection)
-    with transaction(engine) as connection:
-        strays.review(connection)
     if forgot := ledger.remember(engine, journal):
         structlog.get_logger().warning("redis_forgot", counted=forgot)
 

@@ -64,7 +64,10 @@ reviewed = Table(
     "reviewed",
     metadata,
     Column("partition", Text, primary_key=True),
-    Column("written", BigInteger, nullable=False),  # rows ever written to it, when the last pass over it began
+    Column("block", BigInteger, nullable=False, server_default=text("0")),  # up to which its newest rows were looked at
+    Column(
+        "written", BigInteger, nullable=False, server_default=text("-1")
+    ),  # rows ever written to it, when the last pass over it began
     Column("next", Uuid),  # the chunk from which on that pass goes on; null: it is complete
 )
 

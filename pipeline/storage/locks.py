@@ -23,6 +23,12 @@ def hold(connection: Connection, name: str) -> None:
     connection.execute(text(f"SELECT pg_advisory_xact_lock({key(':name')})"), {"name": name})
 
 
+def is_had(connection: Connection, name: str) -> bool:
+    """Lock a name until the transaction ends, unless another holds it. Returns whether it is locked now."""
+    had = connection.execute(text(f"SELECT pg_try_advisory_xact_lock({key(':name')})"), {"name": name})
+    return bool(had.scalar_one())
+
+
 def make_way(engine: Engine, names: Sequence[str]) -> None:
     """Terminate the backends that hold one of the names: a client frozen inside ``COPY`` outlives every time-out."""
     try:

@@ -36,24 +36,30 @@ def shortfalls(connection: Connection, waiting: Mapping[tuple[str, int], int], *
     return [cell for cell in lacking if cell.events > 0]
 
 
-def told_apart(connection: Connection, cells: Iterable[Shortfall]) -> list[Sequence[Shortfall]]:
+def told_apart(connection: Connection, cells: Sequence[Shortfall]) -> list[Sequence[Shortfall]]:
     """Put together what one acceptor lost at one time, and remember it, so that it stays one loss to its end.
 
     Its first cell may be found only later, or be the first that is made good: a loss keeps the name it got.
     """
     named = [named for run in _runs(cells) for named in _named(run)]
-    news = [{"acceptor": cell.acceptor, "second": cell.second, "loss": cell.loss} for cell in named]
-    if news:
-        connection.execute(text(_NAME), news)
+    _change(connection, _NAME, [(new, new.loss) for new, old in zip(named, cells, strict=True) if new.loss != old.loss])
     named.sort(key=lambda cell: (cell.acceptor, cell.loss, cell.second))
     return [list(loss) for _, loss in groupby(named, key=lambda cell: (cell.acceptor, cell.loss))]
 
 
 def write_off(connection: Connection, cells: Iterable[Shortfall]) -> None:
     """Miss these events no longer."""
-    rows = [{"acceptor": cell.acceptor, "second": cell.second, "events": cell.events} for cell in cells]
-    if rows:
-        connection.execute(text(_WRITE_OFF), rows)
+    _change(connection, _WRITE_OFF, [(cell, cell.events) for cell in cells])
+
+
+def _change(connection: Connection, change: str, cells: Sequence[tuple[Shortfall, int | None]]) -> None:
+    if cells:
+        values = {
+            "acceptors": [cell.acceptor for cell, _ in cells],
+            "seconds": [cell.second for cell, _ in cells],
+            "news": [value for _, value in cells],
+        }
+        connection.execute(text(f"UPDATE witness w SET {change} {_OF_CELLS}"), values)
 
 
 def _runs(cells: Iterable[Shortfall]) -> Iterator[Sequence[Shortfall]]:
@@ -79,6 +85,9 @@ _LACKING = (
     "WHERE c.acceptor = w.acceptor AND c.accepted_second = w.second AND c.state = 'settled'), 0) AS events "
     "FROM witness w WHERE NOT w.reconciled AND w.second < :before ORDER BY w.acceptor, w.second"
 )
-_CELL = "WHERE acceptor = :acceptor AND second = :second"
-_NAME = f"UPDATE witness SET loss = :loss {_CELL} AND loss IS DISTINCT FROM :loss"
-_WRITE_OFF = f"UPDATE witness SET written_off = written_off + :events {_CELL}"
+_OF_CELLS = (
+    "FROM unnest(CAST(:acceptors AS text[]), CAST(:seconds AS bigint[]), CAST(:news AS bigint[])) "
+    "AS n (acceptor, second, news) WHERE w.acceptor = n.acceptor AND w.second = n.second"
+)
+_NAME = "loss = n.news"
+_WRITE_OFF = "written_off = w.written_off + n.news"

@@ -24,5 +24,5 @@ CREATE TABLE reviewed (
 
 
 def upgrade() -> None:
-    """Add them; while both run, code from before looks for no verdict rows that nobody accepted."""
+    """Add them; 0007 gives code from before its column ``block`` back."""
     op.get_bind().exec_driver_sql(_STATEMENTS)

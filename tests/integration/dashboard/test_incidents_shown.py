@@ -82,8 +82,9 @@ def test_a_loss_is_written_off_by_a_person_with_a_reason(client: TestClient, eng
         write_off(events="2", reason="the disk"),
         write_off(events="3", reason=" "),
         write_off(events="³", reason="x"),
+        write_off(events="3", reason="the\0disk"),
     ]
-    assert refused == [409, 422, 422]
+    assert refused == [409, 422, 422, 422]
     assert write_off(events="3", reason="x" * 5000) == 413
     assert write_off(events="3", reason="the disk of <b>May</b>") == 303
 

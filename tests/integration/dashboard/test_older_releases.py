@@ -22,6 +22,11 @@ INSERT INTO findings (accepted_at, chunk, position, rule_id, title, severity, co
     view, reason, tags)
 VALUES (:at, CAST(:chunk AS uuid), :position, :rule, '', 3, 'high', 'prompt', 0, 1, '', 'raw', '', '{}')
 """
+_SURPLUS = """
+INSERT INTO incidents (incident_id, over_id, kind, subject, severity, title, detail, latest, events, opened_at, seen_at,
+    told_at)
+VALUES (gen_random_uuid(), gen_random_uuid(), 'surplus', :subject, 3, '', '', '', 2, now(), now(), now())
+"""
 
 
 @pytest.fixture
@@ -77,3 +82,19 @@ def test_what_an_older_worker_stores_is_found_by_its_rules_after_upkeep(
     assert len(client.get(asked).json()["items"]) == 2
     with transaction(engine) as connection:
         assert connection.execute(text("SELECT position, rules FROM events ORDER BY position")).all() == before
+
+
+def test_an_update_keeps_a_surplus_and_what_older_workers_note(old_engine: Engine) -> None:
+    """
+    What was told as settled without having been accepted is known as such, and the watch of before goes on meanwhile.
+    """
+    with transaction(old_engine) as connection:
+        connection.execute(text("INSERT INTO counted VALUES (1, 'before the update', 5, 0)"))
+        for subject in ("chunks", "events"):
+            connection.execute(text(_SURPLUS), {"subject": subject})
+
+    migrate.upgrade(old_engine)
+
+    with transaction(old_engine) as connection:
+        assert connection.execute(text("SELECT surplus FROM counted")).scalar_one() == 2
+        connection.execute(text("INSERT INTO reviewed (partition, block) VALUES ('events_old', 7)"))

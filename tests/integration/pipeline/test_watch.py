@@ -12,7 +12,7 @@ from pipeline import watch
 from pipeline.chunk import AcceptedEvent, Chunk, encode
 from pipeline.ids import ChunkId, EventId
 from pipeline.journal import Journal, Lane, NewChunk
-from pipeline.storage import incidents, ledger, strays, transaction
+from pipeline.storage import incidents, ledger, locks, strays, transaction
 from pipeline.storage.incidents import Condition, Incident, IncidentKind
 from tests.integration.pipeline.bench import accepted, event, make_bench, one, rows
 from workers import detect
@@ -45,10 +45,20 @@ def _told(engine: Engine) -> list[Incident]:
         return list(incidents.listing(connection, limit=10))
 
 
-def _reviewed(engine: Engine, *, rows: int = 100_000) -> int:
+def _reviewed(engine: Engine, *, rows: int | None = None) -> int:
+    """Look for a time that is enough, or at one slice of so many rows."""
+    if rows is None:
+        strays.review(engine, seconds=20)
+    else:
+        strays.review(engine, seconds=0, rows=rows)
     with transaction(engine) as connection:
-        strays.review(connection, most_rows=rows)
         return strays.count(connection)
+
+
+@pytest.fixture
+def in_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no row stand in the newest blocks, as if PostgreSQL had filled gaps with all of them."""
+    monkeypatch.setattr(strays, "_NEWEST_BLOCKS", 0)
 
 
 def _judged(engine: Engine, redis: Redis, count: int = 2, *, flush: int = 1) -> str:
@@ -276,6 +286,49 @@ def test_what_the_pipe_wrote_is_no_surplus(engine: Engine, redis_client: Redis) 
     assert _reviewed(engine) == 0
 
 
+def test_a_new_row_is_found_at_once_however_much_is_stored(engine: Engine, redis_client: Redis) -> None:
+    """
+    What was written since the last look is looked at first, wherever a pass over the rest may be.
+    """
+    chunks = [ChunkId.parse(_judged(engine, redis_client, 100, flush=flush)).root for flush in range(1, 7)]
+    assert _reviewed(engine, rows=150) == 0
+    _forge(engine, chunk=f"'{max(chunks)}'::uuid", position="777")
+
+    assert _reviewed(engine, rows=150) == 1
+
+
+@pytest.mark.usefixtures("in_gaps")
+def test_a_partition_that_is_always_written_to_starves_no_other(engine: Engine, redis_client: Redis) -> None:
+    """
+    A row of another day is found although there is more to look at in today's than a look has time for.
+    """
+    for flush in range(1, 7):
+        _judged(engine, redis_client, 100, flush=flush)
+    _forge(engine, position="777", accepted_at="accepted_at - interval '40 days'")
+
+    looks = 0
+    while not _reviewed(engine, rows=100) and looks < 64:
+        looks += 1
+        with transaction(engine) as connection:
+            connection.execute(text("UPDATE reviewed SET next = NULL, written = -1 WHERE partition LIKE 'events_2%'"))
+
+    assert looks < 64
+
+
+def test_two_never_look_at_once(engine: Engine, redis_client: Redis) -> None:
+    """
+    A look that finds another under way leaves it to that one, and does not wait.
+    """
+    _judged(engine, redis_client)
+    _forge(engine, position="7")
+    with transaction(engine) as connection:
+        locks.hold(connection, "strays")
+        assert _reviewed(engine) == 0
+
+    assert _reviewed(engine) == 1
+
+
+@pytest.mark.usefixtures("in_gaps")
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_a_row_anywhere_is_found_within_a_pass(engine: Engine, redis_client: Redis, place: str) -> None:
     """
@@ -291,6 +344,7 @@ def test_a_row_anywhere_is_found_within_a_pass(engine: Engine, redis_client: Red
     assert looks == (1 if place == "first" else 6)
 
 
+@pytest.mark.usefixtures("in_gaps")
 def test_a_row_behind_a_pass_is_found_by_the_next(engine: Engine, redis_client: Redis) -> None:
     """
     What is written where a pass has been begins another one; what was not written to is not read again.
@@ -311,6 +365,7 @@ def test_a_row_behind_a_pass_is_found_by_the_next(engine: Engine, redis_client: 
     assert _reviewed(engine) == 0
 
 
+@pytest.mark.usefixtures("in_gaps")
 def test_more_rows_of_one_chunk_than_a_slice_has_do_not_stop_a_pass(engine: Engine, redis_client: Redis) -> None:
     """
     A pass goes on behind a chunk that fills a slice by itself.

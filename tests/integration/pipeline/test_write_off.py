@@ -1,10 +1,12 @@
 """Writing a loss off: somebody knows why, the ledger balances again, and what was lost stays in the count."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
+from sqlalchemy.event import listens_for
 
 from pipeline import watch
 from pipeline.journal import Journal
@@ -69,6 +71,27 @@ def test_a_loss_that_is_understood_is_written_off(engine: Engine, redis_client: 
     with transaction(engine) as connection:
         ledger.reconcile(connection, now=bench.journal.now() // 1_000_000 + 60)
     assert rows(engine, "SELECT 1 FROM witness WHERE NOT reconciled") == []
+
+
+def test_a_loss_of_many_cells_is_one_statement_once(engine: Engine, redis_client: Redis) -> None:
+    """
+    However many seconds were lost, PostgreSQL is asked to note them once, and not again at each look.
+    """
+    second = Journal(redis_client).now() // 1_000_000 - 400
+    with transaction(engine) as connection:
+        ledger.witness(connection, "api-1", {second + offset: 1 for offset in range(300)})
+    asked: list[bool] = []
+
+    def note(*arguments: Any) -> None:
+        if "UPDATE witness" in arguments[2]:
+            asked.append(arguments[5])
+
+    listens_for(engine, "before_cursor_execute")(note)
+    _told(engine, redis_client)
+    assert ledger.write_off(engine, Journal(redis_client), events=300, reason="?", actor="a") == 300
+
+    assert asked == [False, False]  # neither of them row by row
+    assert ledger.read(engine, Journal(redis_client)).deficit == 0
 
 
 def test_only_what_was_told_is_written_off(engine: Engine, redis_client: Redis) -> None:
