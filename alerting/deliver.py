@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -21,6 +21,8 @@ _LONGEST_WAIT = 300.0
 _LONGEST_ASKED_WAIT = 3600.0
 _MOST_DOUBLINGS = 16
 _CLOSE_BEHIND = 0.02
+# So many alerts not taken, and no other between: the receiver is down, and it is not one alert that is too much for it.
+_DOWN = 5
 
 log = structlog.get_logger()
 
@@ -42,12 +44,12 @@ class _TimeUp(Exception):
 
 
 class _Rests(Exception):
-    """The receiver has just said that it is unavailable, and is not asked again."""
+    """The receiver is down, and is not asked again."""
 
 
 @dataclass(slots=True)
 class _Rest:
-    """How long a receiver is left alone, after so many failures in a row."""
+    """How long a receiver that is down is left alone, after it was found so this often in a row."""
 
     failures: int = 0
     until: float = 0.0
@@ -79,6 +81,15 @@ class _Answer:
     call: _Call
     taken: str = ""
     error: BaseException | None = None
+    is_down: bool = False
+
+
+@dataclass(slots=True)
+class _Line:
+    """What one receiver is to be told of a batch, until it is found to be down."""
+
+    calls: deque[_Call] = field(default_factory=deque)
+    is_closed: bool = False
 
 
 def back_off(failures: int, *, chance: float) -> float:
@@ -95,8 +106,9 @@ def back_off(failures: int, *, chance: float) -> float:
 class Courier:
     """Tells alerts to receivers, each with threads of its own, so that a slow one holds up no other.
 
-    A receiver that was unavailable rests for a while: a thousand alerts that wait for a server that is down then cost a
-    few attempts, not a thousand. An alert that comes while its receiver rests waits too, and no attempt is counted.
+    A receiver that is down rests for a while: a thousand alerts that wait for it then cost a few attempts, not a
+    thousand. An alert that comes while its receiver rests waits too, and no attempt is counted. One that is not taken
+    while others are waits alone.
     """
 
     def __init__(
@@ -112,6 +124,7 @@ class Courier:
         self._clock = clock
         self._chance = chance
         self._rests = {name: _Rest() for name in receivers}
+        self._failed = {name: set[UUID]() for name in receivers}  # since the last that was answered; by the threads
         self._threads = {
             name: ThreadPoolExecutor(receiver.concurrency, thread_name_prefix=name)
             for name, receiver in receivers.items()
@@ -131,25 +144,25 @@ class Courier:
                 given back, unless another worker has claimed it since.
         """
         settled = Settled()
-        lines = {name: deque[_Call]() for name in self._receivers}
+        lines = {name: _Line() for name in self._receivers}
         for alert in due:
             self._open(alert, lines, settled)
         if settled:
             yield settled
-        left = sum(map(len, lines.values()))
+        left = sum(len(line.calls) for line in lines.values())
         answers: SimpleQueue[_Answer] = SimpleQueue()
         # One task for each thread, and not for each alert: handing over takes longer than writing a line.
         telling = [
             self._threads[name].submit(self._work_through, line, answers, give_up_at)
             for name, line in lines.items()
-            for _ in range(min(len(line), self._receivers[name].concurrency))
+            for _ in range(min(len(line.calls), self._receivers[name].concurrency))
         ]
         while left:
             answered = _gather(answers, telling)
             left -= len(answered)
             yield self._settle(answered)
 
-    def _open(self, alert: Due, lines: Mapping[str, deque[_Call]], settled: Settled) -> None:
+    def _open(self, alert: Due, lines: Mapping[str, _Line], settled: Settled) -> None:
         """Put one alert into the lines of those of its receivers that do not rest."""
         opened = _Opened(alert)
         settled.notes += gone(alert, self._receivers)
@@ -159,44 +172,56 @@ class Courier:
                 self._leave(opened, receiver.name, settled)
             else:
                 opened.pending.add(receiver.name)
-                lines[receiver.name].append(_Call(opened, receiver, notification))
+                lines[receiver.name].calls.append(_Call(opened, receiver, notification))
         _close(opened, settled)
 
-    def _work_through(self, line: deque[_Call], answers: SimpleQueue[_Answer], give_up_at: float) -> None:
-        unavailable = False
+    def _work_through(self, line: _Line, answers: SimpleQueue[_Answer], give_up_at: float) -> None:
         while True:
             try:
-                call = line.popleft()
+                call = line.calls.popleft()
             except IndexError:
                 return
+            failed = self._failed[call.receiver.name]
             try:
-                if unavailable:
+                if line.is_closed:
                     raise _Rests  # noqa: TRY301 - an answer like any other
                 if self._clock() >= give_up_at:
                     raise _TimeUp  # noqa: TRY301
                 answers.put(_Answer(call, call.receiver.tell(call.notification)))
-            except BaseException as error:  # noqa: BLE001 - whoever waits for the answer decides
-                unavailable = unavailable or isinstance(error, ReceiverUnavailable)
+            except (_Rests, _TimeUp) as error:
                 answers.put(_Answer(call, error=error))
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the answer decides
+                if isinstance(error, ReceiverRejected):
+                    failed.clear()
+                elif len(failed) < _DOWN:
+                    failed.add(call.opened.alert.alert_id)
+                is_down = len(failed) >= _DOWN
+                answers.put(_Answer(call, error=error, is_down=is_down))
+                # Only now: whoever finds it closed answers after the one that says why.
+                line.is_closed = is_down
+            else:
+                failed.clear()
+                line.is_closed = False
 
     def _settle(self, answered: Sequence[_Answer]) -> Settled:
-        settled, sent = Settled(), Counter[str]()
+        settled, sent = Settled(), defaultdict[str, list[str]](list)
         for answer in answered:
             opened, name = answer.call.opened, answer.call.receiver.name
             opened.pending.discard(name)
             if answer.error is None:
-                sent[name] += 1
+                sent[name].append(str(opened.alert.alert_id))
                 self._rests[name] = _Rest()
                 settled.notes.append(Note(opened.alert.alert_id, name, NotificationState.SENT, answer.taken))
             else:
-                self._take(opened, name, answer.error, settled)
+                self._take(answer, answer.error, settled)
             _close(opened, settled)
         for name, alerts in sent.items():
-            log.info("alerts_sent", receiver=name, alerts=alerts)
+            log.info("alerts_sent", receiver=name, alert_ids=alerts)
         return settled
 
-    def _take(self, opened: _Opened, name: str, error: BaseException, settled: Settled) -> None:
+    def _take(self, answer: _Answer, error: BaseException, settled: Settled) -> None:
         """Turn what one receiver raised into a line of the notification log."""
+        opened, name = answer.call.opened, answer.call.receiver.name
         facts = {"alert_id": str(opened.alert.alert_id), "receiver": name}
         match error:
             case _TimeUp():
@@ -208,11 +233,11 @@ class Courier:
                 settled.notes.append(Note(opened.alert.alert_id, name, NotificationState.REJECTED, error.reason))
                 log.error("alert_rejected", reason=error.reason, **facts)
             case ReceiverUnavailable():
-                self._wait(opened, name, error, settled)
+                self._wait(answer, error, settled)
                 log.warning("alert_waiting", reason=error.reason, **facts)
             case Exception():
                 # A fault of the receiver's own code must neither lose the alert nor hold up the others.
-                self._wait(opened, name, ReceiverUnavailable(f"internal error: {type(error).__name__}"), settled)
+                self._wait(answer, ReceiverUnavailable(f"internal error: {type(error).__name__}"), settled)
                 log.error("receiver_failed", exc_info=error, **facts)
             case _:
                 raise error
@@ -221,24 +246,26 @@ class Courier:
         """Have an alert wait for as long as its receiver rests, without an attempt."""
         rest = self._rests[name]
         opened.waits.append(max(0.0, rest.until - self._clock()))
-        settled.notes.append(_waiting(opened.alert, name, rest.reason, attempted=False))
+        if rest.reason:  # else it has taken another since
+            settled.notes.append(_waiting(opened.alert, name, rest.reason, attempted=False))
 
-    def _wait(self, opened: _Opened, name: str, error: ReceiverUnavailable, settled: Settled) -> None:
+    def _wait(self, answer: _Answer, error: ReceiverUnavailable, settled: Settled) -> None:
+        opened, name = answer.call.opened, answer.call.receiver.name
         told = opened.alert.told.get(name)
         failures = (told.attempts if told else 0) + 1
-        rest_left = self._rest(name, error)
-        opened.waits.append(max(rest_left, back_off(failures, chance=self._chance())))
+        asked = min(error.retry_after or 0.0, _LONGEST_ASKED_WAIT)
+        rest_left = self._rest(name, error.reason, asked) if answer.is_down else 0.0
+        opened.waits.append(max(rest_left, asked, back_off(failures, chance=self._chance())))
         settled.notes.append(_waiting(opened.alert, name, error.reason, attempted=True))
 
-    def _rest(self, name: str, error: ReceiverUnavailable) -> float:
+    def _rest(self, name: str, reason: str, asked: float) -> float:
         """Let a receiver rest, and return for how long. Failures of calls made side by side count as one."""
         rest, now = self._rests[name], self._clock()
         if now >= rest.until:
             rest.failures += 1
             rest.until = now + back_off(rest.failures, chance=self._chance())
-        if error.retry_after is not None:
-            rest.until = max(rest.until, now + min(error.retry_after, _LONGEST_ASKED_WAIT))
-        rest.reason = error.reason
+        rest.until = max(rest.until, now + asked)
+        rest.reason = reason
         return rest.until - now
 
 

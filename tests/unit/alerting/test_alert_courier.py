@@ -1,6 +1,6 @@
 """The courier's arithmetic: how long to wait, whom to leave alone, what an answer means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import ClassVar, Self
 from uuid import uuid4
@@ -23,17 +23,43 @@ class Answering(Receiver):
 
     def __init__(self, answer: Callable[[], str]) -> None:
         self.answer = answer
-        self.asked = 0
+        self.asked: list[str] = []
 
     @classmethod
     def from_settings(cls, settings: AlertSettings) -> Self | None:  # noqa: ARG003
         """Make none: it is only made by hand."""
         return None
 
-    def tell(self, notification: Announcement) -> str:  # noqa: ARG002
+    def tell(self, notification: Announcement) -> str:
         """Answer."""
-        self.asked += 1
+        self.asked.append(notification.alert_id)
         return self.answer()
+
+
+class Choosy(Receiver):
+    """A receiver that takes all but some."""
+
+    name: ClassVar[str] = "answering"
+
+    def __init__(self, poisonous: Collection[str], retry_after: float | None, concurrency: int) -> None:
+        self._poisonous, self._retry_after, self._concurrency = poisonous, retry_after, concurrency
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls may be under way."""
+        return self._concurrency
+
+    @classmethod
+    def from_settings(cls, settings: AlertSettings) -> Self | None:  # noqa: ARG003
+        """Make none: it is only made by hand."""
+        return None
+
+    def tell(self, notification: Announcement) -> str:
+        """Take it, or not."""
+        if notification.alert_id in self._poisonous:
+            reason = "HTTP 500"
+            raise ReceiverUnavailable(reason, retry_after=self._retry_after)
+        return "taken"
 
 
 def _raising(error: Exception) -> Callable[[], str]:
@@ -80,6 +106,10 @@ class Clock:
     def __call__(self) -> float:
         """Return the time."""
         return self.now
+
+
+_DOWN = 5
+"""So many failures in a row, and a receiver is down."""
 
 
 @pytest.mark.parametrize(("failures", "longest"), [(1, 2), (2, 4), (3, 8), (8, 256), (9, 300), (10_000, 300)])
@@ -130,21 +160,26 @@ def test_an_alerts_own_wait_grows_with_its_own_attempts() -> None:
 
 
 def test_a_receiver_rests_longer_each_time_and_is_then_asked_again() -> None:
-    """While it rests, alerts wait without being asked for; a success ends the counting."""
+    """While it rests, alerts wait without being asked for; then the first that fails is enough; a success ends it."""
     clock, receiver = Clock(), Answering(_raising(ReceiverUnavailable("busy")))
     courier = Courier({"answering": receiver}, link_base="", clock=clock, chance=lambda: 0)
-    _tell(courier, _due())
+    _tell(courier, *(_due() for _ in range(_DOWN)))
     resting = _tell(courier, _due())
-    assert (receiver.asked, [item.seconds for item in resting.postponed]) == (1, [2.0])
+    assert (len(receiver.asked), [item.seconds for item in resting.postponed]) == (_DOWN, [2.0])
     assert [(note.reason, note.attempted) for note in resting.notes] == [("busy", False)]
 
     clock.now = 2.0
-    _tell(courier, _due())
+    _tell(courier, *(_due() for _ in range(50)))
+    assert len(receiver.asked) == _DOWN + 1
     assert [item.seconds for item in _tell(courier, _due()).postponed] == [4.0]
     clock.now = 6.0
     receiver.answer = lambda: "taken"
     assert len(_tell(courier, _due()).delivered) == 1
-    assert receiver.asked == 3
+    receiver.answer = _raising(ReceiverUnavailable("busy"))
+    _tell(courier, _due())
+    assert len(receiver.asked) == _DOWN + 3
+    _tell(courier, _due())
+    assert len(receiver.asked) == _DOWN + 4
 
 
 def test_failures_side_by_side_count_as_one() -> None:
@@ -166,15 +201,33 @@ def test_a_receiver_may_ask_for_up_to_an_hour(asked: float, waits: float) -> Non
     assert [waits] == [item.seconds for item in _tell(courier, _due()).postponed]
 
 
-def test_a_receiver_that_is_down_is_asked_once_for_a_whole_batch() -> None:
-    """Whoever stands in line behind a failure waits as long as the receiver rests, without an attempt."""
+def test_a_receiver_that_is_down_is_asked_a_few_times_for_a_whole_batch() -> None:
+    """Whoever stands in line behind so many failures waits as long as the receiver rests, without an attempt."""
     receiver = Answering(_raising(ReceiverUnavailable("busy")))
     courier = Courier({"answering": receiver}, link_base="", clock=Clock(), chance=lambda: 0)
     settled = _tell(courier, *(_due() for _ in range(50)))
 
-    assert receiver.asked == 1
-    assert [note.attempted for note in settled.notes] == [True] + [False] * 49
+    assert len(receiver.asked) == _DOWN
+    assert [note.attempted for note in settled.notes] == [True] * _DOWN + [False] * (50 - _DOWN)
     assert {2.0} == {item.seconds for item in settled.postponed}
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("asked", [None, 30.0])
+def test_alerts_that_are_not_taken_wait_alone(concurrency: int, asked: float | None) -> None:
+    """A few that a receiver does not take hold up no others, whatever it asks for, nor do they when tried again."""
+    due = [_due() for _ in range(200)]
+    poisonous = {alert.alert_id for alert in due[: _DOWN - 1]}
+    receiver = Choosy({str(alert_id) for alert_id in poisonous}, asked, concurrency)
+    courier = Courier({"answering": receiver}, link_base="", clock=Clock(), chance=lambda: 0)
+    settled = _tell(courier, *due)
+
+    assert {item.alert_id for item in settled.postponed} == poisonous
+    assert {item.seconds for item in settled.postponed} == {asked or 2.0}
+    assert len(settled.delivered) == 200 - len(poisonous)
+    for _ in range(_DOWN):
+        _tell(courier, due[0])
+    assert len(_tell(courier, _due()).delivered) == 1
 
 
 def test_what_a_slow_receiver_cannot_take_in_time_is_given_back() -> None:
