@@ -6,7 +6,7 @@ from functools import cache
 import structlog
 from celery import Celery
 
-from alerting import notify
+from alerting import deadline, notify
 from alerting.deliver import Courier
 from alerting.receivers import configured
 from alerting.settings import AlertSettings
@@ -80,17 +80,18 @@ def register(app: Celery, pipe: PipeSettings, settings: AlertSettings) -> None:
         return AlertWorker(pipe, settings)
 
     def tell_due_alerts() -> None:
-        worker().pulse()
-        try:
-            worker().watch()
-            end = worker().tell()
-        except StorageUnavailable as error:
-            log.warning("alerts_deferred", reason=str(error))
-            return
-        if end is notify.SliceEnd.TIME_UP:
-            _ring_again(app)
+        with deadline.within(_TIME_LIMIT):
+            worker().pulse()
+            try:
+                worker().watch()
+                end = worker().tell()
+            except StorageUnavailable as error:
+                log.warning("alerts_deferred", reason=str(error))
+                return
+            if end is notify.SliceEnd.TIME_UP:
+                _ring_again(app)
 
-    app.task(name=TaskName.NOTIFY, time_limit=_TIME_LIMIT, send_events=False)(tell_due_alerts)
+    app.task(name=TaskName.NOTIFY, send_events=False)(tell_due_alerts)
 
 
 def _ring_again(app: Celery) -> None:

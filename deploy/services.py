@@ -83,7 +83,7 @@ def processes(place: Place) -> dict[int, list[ProcessSpec]]:
         _worker(place, "realtime", "workers.app", "-P", "prefork", "-c", "1"),
         # Two, so that a file is split while its chunks are judged, and both cores of a small machine are used.
         _worker(place, "bulk", "workers.app", "-P", "prefork", "-c", "2", nice=_NICE),
-        # By itself: all that it waits for is bounded, and a child of its own would take as much memory again.
+        # By itself: a child of its own would take as much memory again. It ends itself when a task takes too long.
         _worker(place, "alerts", "alerting.app", "-P", "solo"),
         # Two, so that the sweep goes on while something long is tidied up.
         _worker(place, "maintenance", "workers.app", "-P", "prefork", "-c", "2"),

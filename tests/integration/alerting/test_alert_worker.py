@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from alerting.app import create_app
 from alerting.settings import AlertSettings
@@ -143,6 +143,39 @@ def test_a_ring_makes_the_worker_tell(
         'ALERT high "Dangerous tool" tool="os_shell" user="alice" http://127.0.0.1:8000/events/'
     )
     assert printed[0].endswith(str(alert))
+
+
+def test_a_worker_that_hangs_ends_itself(
+    engine: Engine, start: Start, place: Place, listener: Listener, waiting: Waiting, redis_url: str, tmp_path: Path
+) -> None:
+    """When its PostgreSQL process freezes in the middle of its work, it ends within its limit; the next one tells."""
+    place()
+    app = create_app(PipeSettings.model_validate({"redis_url": redis_url}), AlertSettings())
+    hanging = start(
+        "-c",
+        "import runpy, sys; from alerting import tasks; tasks._TIME_LIMIT = 2;"
+        f"sys.argv = ['celery', *{_WORKER[2:]!r}]; runpy.run_module('celery', run_name='__main__')",
+    )
+    wake(app, TaskName.NOTIFY, Queue.ALERTS)
+    assert _until(lambda: not waiting())
+    query = text("SELECT pid FROM pg_stat_activity WHERE application_name = 'sentinel-alerts'")
+    with engine.connect() as connection:
+        backends = list(connection.execute(query).scalars())
+    assert backends
+    for pid in backends:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        alert = place()
+        wake(app, TaskName.NOTIFY, Queue.ALERTS)
+        assert hanging.wait(_PATIENCE) == 1
+        assert b"task_hangs" in (tmp_path / "0.err").read_bytes()
+        start(*_WORKER)
+        wake(app, TaskName.NOTIFY, Queue.ALERTS)
+        assert _until(lambda: not waiting())
+    finally:
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
+    assert str(alert) in listener.ids
 
 
 def test_a_worker_without_postgresql_waits_for_it(
