@@ -120,10 +120,11 @@ def bury_children(pipe: PipeSettings) -> int:
     Raises:
         JournalUnavailable: Redis is away; the leases run out by themselves.
     """
+    ours = family()  # before anything is asked of Redis: this is called before each fork, the first one too
 
     def is_dead(token: str) -> bool:
         name, *rest = token.split(".")
-        return name == family() and not _lives(int(rest[0]))
+        return name == ours and not _lives(int(rest[0]))
 
     with connect(pipe.redis_url.get_secret_value(), timeout=1.0) as redis:
         return Journal(redis).bereave(is_dead)
