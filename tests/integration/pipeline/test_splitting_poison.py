@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from detection import Event
 from pipeline.chunk import AcceptedEvent, Chunk, RejectedRecord, encode
 from pipeline.ids import BatchId, ChunkId, EventId, new_uuid
-from pipeline.journal import Journal, Lane, NewChunk
+from pipeline.journal import Journal, Lane, Leased, NewChunk
 from pipeline.settings import PipeSettings
 from pipeline.storage import batches, ledger, receipts, verdicts
 from tests.integration.pipeline.bench import Fuse, Killed, accepted, event, kills, make_bench, one, rows
@@ -25,6 +25,20 @@ _EXPIRED = 1e-6
 _STALE = "9" * 17
 # lease, the commit, split: counted by a test below.
 _STEPS = 6
+_WORKER = """
+import os, sys
+from pipeline.settings import PipeSettings
+from workers.bench import Worker, bury_children
+from workers.settings import WorkerSettings
+pipe = PipeSettings()
+print(bury_children(pipe), flush=True)
+if not (child := os.fork()):
+    here = Worker(pipe, WorkerSettings())
+    here.journal.lease(sys.argv[1], here.holder + "x")
+    os._exit(0)
+os.waitpid(child, 0)
+print(bury_children(pipe))
+"""
 
 
 def _poisoned(redis_client: Redis, engine: Engine, **options: float) -> Bench:
@@ -162,6 +176,45 @@ def test_a_worker_buries_its_own_children_only(redis_client: Redis, redis_url: s
 
     assert bench_of_process.bury_children(PipeSettings(redis_url=SecretStr(redis_url))) == 1
     assert journal.due(Lane.REALTIME, "0", limit=9)[1] == chunks[:1]
+
+
+def test_the_first_child_that_dies_is_buried_too(redis_client: Redis, redis_url: str) -> None:
+    """
+    A worker that began with nothing under way knows the child that it forked then.
+    """
+    chunk_id = accepted(Journal(redis_client), event())
+    done = subprocess.run(
+        [sys.executable, "-c", _WORKER, chunk_id],
+        env={**os.environ, "SENTINEL_REDIS_URL": redis_url},
+        check=True,
+        capture_output=True,
+    )
+
+    assert done.stdout.split() == [b"0", b"1"]
+
+
+def test_noting_who_is_next_is_no_work_of_its_own(engine: Engine, redis_client: Redis) -> None:
+    """
+    Where one event among hundreds kills, each attempt notes a few dozen, and the last has noted that very event.
+    """
+    bench = _poisoned(redis_client, engine)
+    chunk_id = accepted(bench.journal, *(event(prompt="poison" if number == 317 else "") for number in range(500)))
+    reach, noted = bench.journal.reach, list[list[int]]()
+
+    def reaches(leased: Leased, position: int) -> None:
+        noted[-1].append(position)
+        reach(leased, position)
+
+    bench.journal.reach = reaches  # type: ignore[method-assign]
+    for _ in range(3):
+        noted.append([])
+        assert detect.run(chunk_id, bench) is Ending.FAILED
+
+    assert not noted[0]
+    assert max(map(len, noted)) < 50
+    assert detect.run(chunk_id, bench) is Ending.SPLIT
+    parts = sorted(bench.journal.due(Lane.REALTIME, _STALE, limit=9)[1])
+    assert parts == [f"{chunk_id}.0-317", f"{chunk_id}.317-318", f"{chunk_id}.318-500"]
 
 
 def test_a_chunk_that_is_too_much_for_a_worker_ends_judged(engine: Engine, redis_client: Redis) -> None:
