@@ -21,7 +21,7 @@ from pipeline.storage._operation import reviewed
 _FIRST = UUID(int=0)
 _SECONDS = 0.2
 _FEW_BLOCKS, _FEW_ROWS = 64, 2_000
-_NEWEST_BLOCKS = 16_384  # what is written beyond them between two looks is left to the pass
+_NEWEST_BLOCKS = 2_048  # what is written beyond them between two looks is left to the pass
 _LOCK = "strays"
 # By lot, so that none waits for ever where time runs out before the last.
 _DUE = """
