@@ -1,43 +1,41 @@
 """Whether the API is to be restarted although it lives: it answers nobody, not even that it is alive.
 
-The launcher asks ``/livez``, for which the API looks at nothing and needs no thread: a slow server behind it, or many
-requests, keep nobody from an answer to that.
+The launcher asks ``/livez``, for which the API looks at nothing and needs no thread, so that a slow server behind it
+keeps nobody from the answer. The question does queue with all others, and on a machine without time for the API every
+answer comes late. A late one is a sign of life all the same: the question stays open for the whole patience.
 """
 
 from collections.abc import Callable
 
-ASK_SECONDS = 2.5
-_PATIENCE_FIRST = 10.0  # from the first question that was not answered, which may itself come 5 s late
+PAUSE_SECONDS = 2.5  # between an answer and the next question
+_PATIENCE_FIRST = 15.0
 _PATIENCE_MOST = 320.0
-_FAR_APART = 4 * ASK_SECONDS
+_LATE_SECONDS = 5.0  # a launcher that noticed the end of its patience later than this was itself not running
 
 
 class FrozenApi:
-    """How long the API has said nothing."""
+    """How long the API is waited for."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._heard_at = clock()
-        self._silent_since: float | None = None
+        self._asked_at = clock()
         self._patience = _PATIENCE_FIRST
 
-    def hear(self, *, answered: bool) -> bool:
-        """Note whether it answered within ``ASK_SECONDS``. Returns whether it is to be restarted.
+    def ask(self) -> float:
+        """Begin to wait for an answer. Returns for how many seconds the question is to be left open."""
+        self._asked_at = self._clock()
+        return self._patience
 
-        One that a restart did not help, or that takes long to start, is given twice the time before the next.
+    def hear(self, *, answered: bool) -> bool:
+        """Note what became of the question. Returns whether the API is to be killed.
+
+        A question that failed before its time says nothing: whoever refuses it, or hangs up, is not frozen.
         """
-        now, before = self._clock(), self._heard_at
-        self._heard_at = now
+        waited = self._clock() - self._asked_at
         if answered:
             self._patience = _PATIENCE_FIRST
-        # Whoever was not listening all the while knows nothing of the time between.
-        if answered or now - before > _FAR_APART:
-            self._silent_since = None
-            return False
-        if self._silent_since is None:
-            self._silent_since = now
-        if now - self._silent_since < self._patience:
-            return False
-        self._silent_since = now
+        return not answered and self._patience <= waited <= self._patience + _LATE_SECONDS
+
+    def was_killed(self) -> None:
+        """Give it twice the time before the next: the restart may not help, or it may take long to start."""
         self._patience = min(2 * self._patience, _PATIENCE_MOST)
-        return True

@@ -30,10 +30,10 @@ async def _workers(supervisor: Supervisor, settings: LauncherSettings, console: 
 async def _api(supervisor: Supervisor, settings: LauncherSettings, console: Console) -> NoReturn:
     api = frozen.FrozenApi(time.monotonic)
     while True:
-        await asyncio.sleep(frozen.ASK_SECONDS)
+        await asyncio.sleep(frozen.PAUSE_SECONDS)
         try:
-            answer = await readiness.ask(settings, readiness.ALIVE, patience=frozen.ASK_SECONDS)
-            if api.hear(answered=answer is not None):
-                supervisor.restart("api", "it lives, and answers nobody")
+            answer = await readiness.ask(settings, readiness.ALIVE, patience=api.ask())
+            if api.hear(answered=answer is not None) and supervisor.restart("api", "it lives, and answers nobody"):
+                api.was_killed()
         except Exception as error:  # noqa: BLE001 - it must not take with it what works
             console.say(f"The API could not be looked after this time: {error!r}")

@@ -79,14 +79,15 @@ class Supervisor:
         ]
         return (*found, Child("guard", self._guard.pid, start_time(self._guard.pid) or "", 0))
 
-    def restart(self, name: str, why: str) -> None:
-        """Kill a child with its whole group; it is started again as any that died. One that does not run is left."""
+    def restart(self, name: str, why: str) -> bool:
+        """Kill a child with its whole group; it is started again as any that died. Returns whether there was one."""
         service = self._services.get(name)
         if service is None or service.child is None or not service.wanted:
-            return
+            return False
         service.log.note(f"{why}; killing it")
         self._console.say(f"{name:<11} | {why}; killing it")
         service.child.kill()
+        return True
 
     def hurry(self) -> None:
         """End at once what is still being ended in order."""

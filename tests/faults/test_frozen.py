@@ -1,6 +1,6 @@
-"""A worker that lives and does nothing: noticed by what waits, told to operators, and restarted.
+"""What lives and does nothing: a worker is noticed by what waits, told to operators, and restarted; so is the API.
 
-It takes most of a minute, for that long a worker is given before it is taken for stuck.
+It takes most of a minute, for that long a worker is given before it is taken for stuck. The API is given 15 s.
 """
 
 import json
@@ -57,3 +57,16 @@ def test_a_frozen_worker_is_noticed_told_and_restarted(tmp_path: Path) -> None:
             ]
     finally:
         listener.stop()
+
+
+def test_a_frozen_api_is_restarted_and_whoever_called_meanwhile_is_served(tmp_path: Path) -> None:
+    """
+    The launcher keeps the socket: who calls while nobody answers waits, and the next API takes the call.
+    """
+    with stack(tmp_path / "home") as found:
+        frozen = _pid(found, "api")
+        os.kill(frozen, signal.SIGSTOP)
+        eventually(lambda: "answers nobody" in found.said(), within=_WITHIN)
+
+        assert _state(found, found.post(_EVENT)) != ""
+        assert _pid(found, "api") != frozen
