@@ -1,6 +1,5 @@
 """The Celery app of the workers for ``realtime``, ``bulk`` and ``maintenance``, and of the beat."""
 
-import resource
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,7 @@ from pipeline.queue import Queue, TaskName, make_celery
 from pipeline.settings import PipeSettings
 from pipeline.telemetry import configure
 from workers.bench import bury_children, follow_rules, judge
+from workers.memory import bound
 
 _MOST_MEMORY = 2 << 30  # of one process that judges; beyond, an event fails instead of taking the machine along
 _settings = PipeSettings()
@@ -49,8 +49,8 @@ def _bury(**_: object) -> None:
 @worker_process_init.connect
 def _follow_rules(**_: object) -> None:
     if queues := _judging():
-        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
         follow_rules(_settings, ",".join(queues))
+        bound(_MOST_MEMORY)
 
 
 @worker_process_shutdown.connect
