@@ -14,6 +14,7 @@ from ingest_api import app as ingest
 from ingest_api.settings import IngestSettings
 from pipeline import health
 from pipeline.http import Edge, KeyRing
+from pipeline.http.protocol import raise_descriptors
 from pipeline.journal import connect
 from pipeline.rules import Rules
 from pipeline.settings import PipeSettings
@@ -25,6 +26,7 @@ def create_app() -> FastAPI:
     """Make the app from the environment's settings."""
     settings, pipe = IngestSettings(), PipeSettings()
     configure(pipe)
+    raise_descriptors()
     door = ingest.open_state(settings, pipe)
     rules = Rules(pipe)
     reading = _reading(settings, pipe, rules)

@@ -9,7 +9,7 @@ lose that request's body.
 
 import asyncio
 import secrets
-from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 from weakref import WeakSet
 
 import httptools
@@ -23,6 +23,7 @@ MOST_HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
 _UNREAD_SECONDS = 30.0
 _MOST_AHEAD = 100
+_MOST_DESCRIPTORS = 65_536
 _LOOK_SECONDS = 0.5
 _FRAMING = (b"content-length", b"transfer-encoding")
 _watched: WeakSet[ServerState] = WeakSet()
@@ -38,12 +39,15 @@ class PatientProtocol(HttpToolsProtocol):
     _owes: float | None = None  # since when the client has to send a head, or the rest of one
     _beside = 0  # bytes that came since the last piece of a body, or the last whole request
     _goes_on = False
+    _has_all = False  # the client closed its sending half
     _unread, _unread_since = 0, 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
         self._owes = self.loop.time()
+        if len(self.connections) > (most := _most_connections() * 3 // 2):
+            self._refuse(503, "Too many connections", f"At most {most:,} are kept at once. Try again in a moment.")
         if self.server_state not in _watched:
             _watched.add(self.server_state)
             self.loop.call_later(_LOOK_SECONDS, _look, self.loop, self.server_state)
@@ -62,7 +66,7 @@ class PatientProtocol(HttpToolsProtocol):
             except httptools.HttpParserError as error:
                 if isinstance(error.__context__, _BoundError):
                     break
-                self._refuse(400, "Not HTTP", f"What was sent is no HTTP/1.1 request: {error}")
+                self._refuse(400, "Not HTTP", f"What was sent is no HTTP/1.1 request: {self._why(error)}")
                 return
             if self._beside <= MOST_HEAD_BYTES:
                 return
@@ -111,16 +115,20 @@ class PatientProtocol(HttpToolsProtocol):
             return
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+        elif self._has_all:
+            self.transport.close()
         else:
             self.flow.resume_reading()
             self._owes = self.loop.time()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection for the answer to a request that is complete, and no longer."""
-        if self._is_answering and not self.cycle.more_body:
-            self.cycle.keep_alive = False
-            return True
-        return False
+        """Keep the connection for the answers to requests that are complete, and no longer."""
+        if self._is_answering and self.cycle.more_body and self.pipeline:
+            self.pipeline.popleft()  # the rest of it will not come, and answers to those before it are owed
+            self._has_all = True
+        else:
+            self._has_all = self._is_answering and not self.cycle.more_body
+        return self._has_all
 
     @property
     def _is_answering(self) -> bool:
@@ -140,10 +148,11 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif (since := self.idle_since) is None or now - since < HEAD_SECONDS or self.transport.is_closing():
             return
-        elif self.cycle is None or self._beside:
+        elif self._beside:
             detail = f"Its head was not complete after {HEAD_SECONDS:g} seconds."
             self._refuse(408, "The request came too slowly", detail)
         else:
+            # Without a word: whoever sends just now on a connection kept in stock would take it for the answer.
             self.transport.close()
 
     def _should_upgrade(self) -> bool:
@@ -153,7 +162,20 @@ class PatientProtocol(HttpToolsProtocol):
         """Make the parser read on behind an offer of another protocol: as the body that the head announced."""
         framing = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING)
         self._goes_on = True
+        if not self.parser.should_keep_alive():
+            # This one would take what follows the last request for nothing, and that request's body with it.
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            framing += b"Connection: close\r\n"
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
+
+    def _why(self, error: httptools.HttpParserError) -> str:
+        cause = error.__context__  # what one of the methods above raised
+        if isinstance(cause, httptools.HttpParserInvalidURLError | UnicodeDecodeError):
+            return "its target is no path of this server"
+        if cause is not None:
+            self.logger.error("A request could not be taken", exc_info=cause)
+        return str(error)
 
     def _refuse(self, status: int, title: str, detail: str, **extra: object) -> None:
         cycle = self.cycle
@@ -189,10 +211,17 @@ def _look(loop: asyncio.AbstractEventLoop, state: ServerState) -> None:
         _watched.discard(state)
 
 
+def raise_descriptors() -> None:
+    """Let this process have as many descriptors as it may, within reason: many systems begin with 1,024."""
+    soft, hard = (_MOST_DESCRIPTORS if limit == RLIM_INFINITY else limit for limit in getrlimit(RLIMIT_NOFILE))
+    if soft < (most := min(hard, _MOST_DESCRIPTORS)):
+        setrlimit(RLIMIT_NOFILE, (most, getrlimit(RLIMIT_NOFILE)[1]))
+
+
 def _most_connections() -> int:
-    """Return how many connections are kept: files and servers need descriptors, too."""
+    """Return how many connections may be silent; half as many again are served, and each may have a file open."""
     descriptors = getrlimit(RLIMIT_NOFILE)[0]
-    return 10_000 if descriptors == RLIM_INFINITY else min(10_000, descriptors // 2)
+    return 10_000 if descriptors == RLIM_INFINITY else min(10_000, descriptors // 4)
 
 
 def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:

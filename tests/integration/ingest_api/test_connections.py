@@ -1,7 +1,10 @@
 """What a connection may cost, and bytes that are no request: each is bounded, and told so in JSON."""
 
 import http.client
+import logging
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -40,6 +43,7 @@ def _answers(connection: socket.socket) -> list[Answer]:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /api/b\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
         GET + b"X: a\0b\r\n\r\n",
+        b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
         POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n" + raw(),
         POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + raw(),
         CHUNKED + b"zz\r\n" + raw(),
@@ -143,6 +147,51 @@ def test_an_offer_of_another_protocol_costs_no_body(
     assert sum(int(entry["events"]) for entry in journaled().values()) == 3
 
 
+@pytest.mark.parametrize(
+    ("version", "connection_"), [(b"1.1", b"Upgrade, close"), (b"1.0", b"Upgrade"), (b"1.0", b"Upgrade, keep-alive")]
+)
+def test_an_offer_of_another_protocol_may_stand_in_the_last_request(
+    listening: Open, journaled: Journaled, version: bytes, connection_: bytes
+) -> None:
+    """
+    Who wants the connection closed behind the answer gets that answer, too.
+    """
+    body = raw()
+    offer = POST.replace(b"1.1", version) + b"Connection: %b\r\nUpgrade: h2c\r\n" % connection_
+    with listening().connect() as connection:
+        connection.sendall(offer + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        (answer,) = _answers(connection)
+
+    assert (answer.status, answer.headers["connection"]) == (202, "close")
+    assert sum(int(entry["events"]) for entry in journaled().values()) == 1
+
+
+def test_a_target_that_is_no_path_is_named(listening: Open) -> None:
+    """
+    A client that takes the server for a proxy reads what was wrong.
+    """
+    answer = listening().exchange(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n")
+
+    assert answer.json()["detail"].endswith("its target is no path of this server")
+
+
+def test_a_fault_of_the_server_is_logged(
+    listening: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    What went wrong while a request was taken is not only told to the client, as if it were the client's fault.
+    """
+    monkeypatch.setattr(protocol, "_size", None)
+    server = listening()
+    logging.getLogger("uvicorn.error").addHandler(caplog.handler)
+    server.exchange(GET + b"X: %b\r\n\r\n" % (b"a" * 66_000))
+
+    logging.getLogger("uvicorn.error").removeHandler(caplog.handler)
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[0] is TypeError
+
+
 def test_a_trailer_is_no_header(listening: Open) -> None:
     """
     What stands behind the body cannot pretend to be what was checked before it.
@@ -230,7 +279,7 @@ def test_whoever_holds_many_connections_does_not_shut_out_others(
     Above the number that are kept, those go that were silent the longest; a new client is served.
     """
     monkeypatch.setattr(protocol, "_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(protocol, "_most_connections", lambda: 20)
+    monkeypatch.setattr(protocol, "_most_connections", lambda: 40)
     server = listening()
     with ExitStack() as stack:
         held = [stack.enter_context(server.connect()) for _ in range(50)]
@@ -240,3 +289,40 @@ def test_whoever_holds_many_connections_does_not_shut_out_others(
         held[-1].sendall(GET + b"Connection: close\r\n\r\n")
 
         assert [answer.status for answer in _answers(held[-1])] == [200]
+
+
+def test_connections_that_all_send_leave_room_for_an_answer(listening: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where none is silent the newest is told so, those before it go on, and one that ends makes room.
+    """
+    monkeypatch.setattr(protocol, "_most_connections", lambda: 4)
+    server = listening()
+    body = raw()
+    with ExitStack() as stack:
+        held = [stack.enter_context(server.connect()) for _ in range(6)]
+        for connection in held:
+            connection.sendall(
+                POST + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+            )
+            assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        with server.connect() as newest:
+            (refused,) = _answers(newest)
+        held[0].sendall(body)
+        (taken,) = _answers(held[0])
+
+        assert (refused.status, refused.json()["title"]) == (503, "Too many connections")
+        assert taken.status == 202
+        eventually(lambda: server.exchange(GET + b"Connection: close\r\n\r\n").status == 200)
+
+
+def test_the_limit_of_descriptors_is_raised_as_far_as_it_may_be() -> None:
+    """
+    A process that begins with few gets as many as its hard limit allows, and keeps that limit.
+    """
+    script = (
+        "from resource import *; from pipeline.http.protocol import raise_descriptors; "
+        "setrlimit(RLIMIT_NOFILE, (256, 512)); raise_descriptors(); print(*getrlimit(RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["512", "512"]

@@ -85,7 +85,9 @@ def test_many_silent_clients_hold_up_nobody(listening: Open) -> None:
 
 def test_a_head_that_never_ends_is_ended(listening: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A connection on which no request becomes complete does not stay.
+    A connection on which no request becomes complete does not stay; one that sent nothing is closed without a word.
+
+    A client that keeps connections in stock would take the word for the answer to what it is just sending.
     """
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(protocol, "_LOOK_SECONDS", 0.1)
@@ -96,7 +98,8 @@ def test_a_head_that_never_ends_is_ended(listening: Open, monkeypatch: pytest.Mo
         assert _answer(second).status == 200
         second.sendall(HEAD)
 
-        assert [_answer(connection).status for connection in (silent, slow, second)] == [408] * 3
+        assert [_answer(connection).status for connection in (slow, second)] == [408] * 2
+        assert silent.recv(1) == b""
 
 
 def test_a_client_that_closes_its_half_gets_its_answer(listening: Open, journaled: Journaled) -> None:
@@ -116,3 +119,24 @@ def test_a_client_that_closes_its_half_gets_its_answer(listening: Open, journale
         assert whole.recv(1) == b""
         assert half.recv(1) == b""
     assert len(journaled()) == 1
+
+
+@pytest.mark.parametrize("left", [-1, -400])
+def test_half_a_request_behind_whole_ones_takes_no_answer_from_them(
+    listening: Open, journaled: Journaled, left: int
+) -> None:
+    """
+    Whoever ends in the midst of a request, in its body or its head, still hears of those before it.
+    """
+    server = listening()
+    body = raw()
+    request = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    with server.connect() as connection:
+        connection.sendall(request * 2 + request[:left])
+        connection.shutdown(socket.SHUT_WR)
+        found = b""
+        while data := connection.recv(65536):
+            found += data
+
+    assert found.count(b"HTTP/1.1 202 ") == 2
+    assert len(journaled()) == 2
