@@ -183,6 +183,7 @@ def test_a_fault_of_the_server_is_logged(
     """
     monkeypatch.setattr(protocol, "_size", None)
     server = listening()
+    caplog.set_level("ERROR", logger="uvicorn.error")
     logging.getLogger("uvicorn.error").addHandler(caplog.handler)
     server.exchange(GET + b"X: %b\r\n\r\n" % (b"a" * 66_000))
 
