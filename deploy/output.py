@@ -18,14 +18,8 @@ _LOUD_WITHIN = 100
 _ALERT = "ALERT "
 _ALERTS_SHOWN = 20
 _WINDOW_SECONDS = 10.0
-# What needs nobody; it stays in the log files. The first is said on every start of an ordinary machine, the others are
-# said of requests, so whoever reaches the port could fill the terminal with them.
-_KNOWN = (
-    "Memory overcommit must be enabled",
-    "Invalid HTTP request received.",
-    "Unsupported upgrade request.",
-    "No supported WebSocket library detected.",
-)
+_NEEDS_NOBODY = "Memory overcommit must be enabled"
+"""It is said on every start of an ordinary machine, and stays in the log files."""
 
 
 class Console:
@@ -50,7 +44,7 @@ class Console:
         """Print a child's line if somebody should see it now."""
         if line.startswith(_ALERT):
             self._alert(line)
-        elif not self.quiet and _LOUD.search(line[:_LOUD_WITHIN]) and not any(known in line for known in _KNOWN):
+        elif not self.quiet and _LOUD.search(line[:_LOUD_WITHIN]) and _NEEDS_NOBODY not in line:
             self.say(f"{name:<11} | {line}")
 
     def _alert(self, line: str) -> None:
