@@ -7,17 +7,17 @@ The wording of the steps was checked by an exhaustive model; change a script onl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from redis import Redis
 
 from pipeline._accepting import KeptReceipt, Lane, NewChunk, accept_arguments
+from pipeline._contents import UPLOAD, Contents, OpenChunk
 from pipeline._scripts import connect, sources, translated
 from pipeline.errors import JournalUnavailable
 
 __all__ = ["EMPTY", "UPLOAD", "Journal", "KeptReceipt", "Lane", "Leased", "NewChunk", "OpenChunk", "Slice", "connect"]
 
-UPLOAD = "upload:"
 EMPTY = "+inf"
 _GRACE = 1_000_000
 # Chunks are judged in company as long as all of them together are a small one.
@@ -46,16 +46,6 @@ class Leased:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenChunk:
-    """A chunk that waits or is being worked on, as the ledger reads it."""
-
-    chunk_id: str
-    weight: int
-    acceptor: str
-    stamp: int
-
-
-@dataclass(frozen=True, slots=True)
 class Slice:
     """One step of an upload: the bytes it covers, what was in them, and whether they were the last."""
 
@@ -68,12 +58,12 @@ class Slice:
     chunk: NewChunk | None = None
 
 
-class Journal:
-    """The accepted chunks that are not settled yet."""
+class Journal(Contents):
+    """The accepted chunks that are not settled yet, and the steps that each of them takes."""
 
     def __init__(self, redis: Redis, *, lease_seconds: float = 10.0, max_attempts: int = 3) -> None:
         """Use ``redis``; a lease lasts ``lease_seconds``, and ``max_attempts`` failed attempts exhaust a chunk."""
-        self._redis = redis
+        super().__init__(redis)
         self._lease = round(lease_seconds * 1_000_000)
         self.max_attempts = max_attempts
         self._scripts = {name: redis.register_script(source) for name, source in sources(_UNDER_MEMORY_PRESSURE)}
@@ -179,102 +169,6 @@ class Journal:
                  acceptor, chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body],
             )
         )  # fmt: skip
-
-    def upload(self, upload_id: str) -> dict[str, str]:
-        """Return the fields of an upload that is being split; empty when it is not."""
-        with translated():
-            found = cast("dict[bytes, bytes]", self._redis.hgetall("sentinel:entry:" + UPLOAD + upload_id))
-        return {name.decode(): value.decode(errors="replace") for name, value in found.items()}
-
-    def open_uploads(self) -> list[str]:
-        """Return the ids of the uploads that are being split."""
-        with translated(), self._redis.pipeline(transaction=True) as pipe:  # one may move from one to the other
-            for kind in ("rung", "leased"):
-                pipe.zrange(f"sentinel:{kind}:{Lane.BULK}", 0, -1)
-            entries = {entry.decode() for found in pipe.execute() for entry in found}
-        return sorted(entry.removeprefix(UPLOAD) for entry in entries if entry.startswith(UPLOAD))
-
-    def chunk_events(self, chunk_ids: Sequence[str]) -> list[tuple[int, int] | None]:
-        """Return, for each chunk, its number of events and its accept stamp; None where it is not in the journal."""
-        with translated(), self._redis.pipeline(transaction=False) as pipe:
-            for chunk_id in chunk_ids:
-                pipe.hmget("sentinel:entry:" + chunk_id, ["events", "at"])
-            found = pipe.execute()
-        return [(int(events), int(at)) if events is not None else None for events, at in found]
-
-    def read(self) -> tuple[int, int, list[OpenChunk]]:
-        """Return, of one instant: the time, the events accepted so far, and the open chunks."""
-        with translated(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.time()
-            pipe.hget("sentinel:ledger", "accepted")
-            pipe.hgetall("sentinel:weights")
-            for lane in Lane:
-                pipe.zrange(f"sentinel:open:{lane}", 0, -1, withscores=True)
-            (seconds, micros), accepted, weights, *lanes = pipe.execute()
-        opened = [
-            OpenChunk(chunk_id.decode(), int(weight), acceptor.decode(), int(stamp))
-            for entries in lanes
-            for chunk_id, stamp in entries
-            if chunk_id in weights
-            for weight, _, acceptor in [weights[chunk_id].split(b" ", 2)]
-        ]
-        return seconds * 1_000_000 + micros, int(accepted or 0), opened
-
-    def run_id(self) -> str:
-        """Return what names this run of Redis: it is another one after each restart."""
-        with translated():
-            return str(cast("dict[str, object]", self._redis.info("server"))["run_id"])
-
-    def now(self) -> int:
-        """Return the time on Redis' clock, in microseconds since 1970."""
-        with translated():
-            seconds, micros = self._redis.time()
-        return seconds * 1_000_000 + micros
-
-    def in_flight(self) -> int:
-        """Return how many events are in the journal; it may count some that were just settled."""
-        with translated():
-            return max(0, int(cast("bytes | None", self._redis.hget("sentinel:ledger", "open")) or 0))
-
-    def oldest(self) -> dict[Lane, float]:
-        """Return the age of each lane's oldest unjudged event, in seconds; 0 where none waits."""
-        with translated(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            for lane in Lane:
-                pipe.zrange(f"sentinel:open:{lane}", 0, 0, withscores=True)
-            (seconds, micros), *heads = pipe.execute()
-        now = seconds + micros / 1e6
-        return {
-            lane: max(0.0, round(now - head[0][1] / 1e6, 3)) if head else 0.0
-            for lane, head in zip(Lane, heads, strict=True)
-        }
-
-    def idle(self) -> dict[Lane, float | None]:
-        """Return how many seconds ago a chunk of each lane was taken up or settled; None where that never happened."""
-        with translated(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            pipe.hmget("sentinel:progress", [str(lane) for lane in Lane])
-            (seconds, micros), found = pipe.execute()
-        now = seconds + micros / 1e6
-        return {
-            lane: None if at is None else max(0.0, round(now - int(at) / 1e6, 3))
-            for lane, at in zip(Lane, found, strict=True)
-        }
-
-    def waiting_bytes(self, lane: Lane) -> int:
-        """Return how many bytes of a lane's chunks are in the journal."""
-        with translated():
-            return int(cast("bytes | None", self._redis.hget("sentinel:bytes", lane)) or 0)
-
-    def uploaded_bytes(self) -> int:
-        """Return how many bytes of uploads' chunks are in the journal; posts on the same lane do not count."""
-        with translated():
-            return int(cast("bytes | None", self._redis.hget("sentinel:bytes", "uploads")) or 0)
-
-    def open_counts(self) -> dict[Lane, int]:
-        """Return how many chunks of each lane are in the journal."""
-        with translated():
-            return {lane: self._redis.zcard(f"sentinel:open:{lane}") for lane in Lane}
 
     def _run(self, name: str, arguments: Sequence[str | int | bytes]) -> Any:  # noqa: ANN401 - what the script returns
         with translated():

@@ -1,7 +1,8 @@
-"""The tables about the pipe's own operation: incidents, canaries, rows that nobody accepted, and what is remembered."""
+"""The tables about the pipe's own operation: its accounts, incidents and canaries, who may use it, and who did what."""
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Index,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from pipeline.storage._models import metadata
 
@@ -87,4 +89,50 @@ secrets = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+witness = Table(
+    "witness",
+    metadata,
+    Column("acceptor", Text, nullable=False),
+    Column("second", BigInteger, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("reconciled", Boolean, nullable=False, server_default=text("false")),
+    Column("uncertain", Integer, nullable=False, server_default=text("0")),
+    Column("loss", BigInteger),  # the first second of the loss that this was found to be a part of
+    Column("written_off", Integer, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("acceptor", "second"),
+    Index("witness_open", "second", postgresql_where=text("NOT reconciled")),
+)
+
+ledger_hours = Table(
+    "ledger_hours",
+    metadata,
+    Column("hour", DateTime(timezone=True), primary_key=True),  # in which the chunks were settled; it is over
+    Column("judged", BigInteger, nullable=False),
+    Column("duplicates", BigInteger, nullable=False),
+    Column("dead", BigInteger, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", Text(collation="C"), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("detail", Text, nullable=False),
 )

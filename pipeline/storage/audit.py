@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, insert, select
 
-from pipeline.storage._models import audit as table
+from pipeline.storage._operation import audit as table
 
 
 @dataclass(frozen=True, slots=True)

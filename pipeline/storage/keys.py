@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from pipeline.storage._models import api_keys as table
+from pipeline.storage._operation import api_keys as table
 
 SCOPES = ("ingest", "read", "admin")
 _PREFIX = "snt_"

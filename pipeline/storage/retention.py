@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete
 
-from pipeline.storage._models import audit, client_ids, dead_letters, duplicates, notifications, uploads
-from pipeline.storage._operation import incidents
+from pipeline.storage._models import client_ids, dead_letters, duplicates, notifications, uploads
+from pipeline.storage._operation import audit, incidents
 
 
 def forget(connection: Connection, *, before: datetime) -> None:
