@@ -10,6 +10,7 @@ lose that request's body.
 import asyncio
 import secrets
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+from time import monotonic
 from weakref import WeakSet
 
 import httptools
@@ -34,7 +35,11 @@ class _BoundError(Exception):
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """One connection. Name it to uvicorn as ``--http pipeline.http.protocol:PatientProtocol``."""
+    """One connection. Name it to uvicorn as ``--http pipeline.http.protocol:PatientProtocol``.
+
+    Its times are not the loop's: that clock stands still while many connections are taken, and would not tell which of
+    them came first.
+    """
 
     _owes: float | None = None  # since when the client has to send a head, or the rest of one
     _beside = 0  # bytes that came since the last piece of a body, or the last whole request
@@ -45,7 +50,7 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
-        self._owes = self.loop.time()
+        self._owes = monotonic()
         if len(self.connections) > (most := _most_connections() * 3 // 2):
             self._refuse(503, "Too many connections", f"At most {most:,} are kept at once. Try again in a moment.")
         if self.server_state not in _watched:
@@ -80,7 +85,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Begin to wait for the rest of the head."""
         if not self._goes_on:
             super().on_message_begin()
-            self._owes = self.loop.time()
+            self._owes = monotonic()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; what stands behind the body is none."""
@@ -119,7 +124,7 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self.flow.resume_reading()
-            self._owes = self.loop.time()
+            self._owes = monotonic()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection for the answers to requests that are complete, and no longer."""
@@ -136,7 +141,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     @property
     def idle_since(self) -> float | None:
-        """Since when the client owes us a request, on the loop's clock; None while we owe it an answer."""
+        """Since when the client owes us a request; None while we owe it an answer."""
         return None if self._is_answering else self._owes
 
     def look(self, now: float) -> None:
@@ -198,7 +203,7 @@ class PatientProtocol(HttpToolsProtocol):
 
 def _look(loop: asyncio.AbstractEventLoop, state: ServerState) -> None:
     connections = [each for each in state.connections if isinstance(each, PatientProtocol)]
-    now = loop.time()
+    now = monotonic()
     for connection in connections:
         connection.look(now)
     idle = [(since, each) for each in connections if (since := each.idle_since) is not None]
