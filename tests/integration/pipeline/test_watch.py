@@ -9,18 +9,16 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from pipeline import watch
-from pipeline.chunk import AcceptedEvent, Chunk, encode
-from pipeline.ids import ChunkId, EventId
-from pipeline.journal import Journal, Lane, NewChunk
-from pipeline.storage import incidents, ledger, locks, strays, transaction
+from pipeline.ids import ChunkId
+from pipeline.journal import Journal
+from pipeline.storage import incidents, ledger, transaction
 from pipeline.storage.incidents import Condition, Incident, IncidentKind
 from tests.integration.pipeline.bench import accepted, event, make_bench, one, rows
+from tests.integration.pipeline.judged_rows import forge, judged, reviewed
 from workers import detect
-from workers.detect import Bench, Ending
+from workers.detect import Bench
 
 Later = Callable[[float], None]
-# PostgreSQL counts what a session writes a second later; a session that goes on to write, after ten.
-_COUNT_NOW = text("SELECT pg_stat_force_next_flush()")
 
 
 @pytest.fixture
@@ -43,39 +41,6 @@ def _looked(engine: Engine, redis: Redis) -> int:
 def _told(engine: Engine) -> list[Incident]:
     with transaction(engine) as connection:
         return list(incidents.listing(connection, limit=10))
-
-
-def _reviewed(engine: Engine, *, rows: int | None = None) -> int:
-    """Look for a time that is enough, or at one slice of so many rows."""
-    if rows is None:
-        strays.review(engine, seconds=20)
-    else:
-        strays.review(engine, seconds=0, rows=rows)
-    with transaction(engine) as connection:
-        return strays.count(connection)
-
-
-@pytest.fixture
-def in_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have no row stand in the newest blocks, as if PostgreSQL had filled gaps with all of them."""
-    monkeypatch.setattr(strays, "_NEWEST_BLOCKS", 0)
-
-
-def _judged(engine: Engine, redis: Redis, count: int = 2, *, flush: int = 1) -> str:
-    bench = make_bench(redis, engine)
-    chunk_id = accepted(bench.journal, *(event() for _ in range(count)), acceptor="judged", flush=flush)
-    assert detect.run(chunk_id, bench) is Ending.JUDGED
-    return chunk_id
-
-
-def _forge(engine: Engine, **changed: str) -> None:
-    columns = [str(name) for (name,) in rows(
-        engine, "SELECT column_name FROM information_schema.columns WHERE table_name = 'events'")]  # fmt: skip
-    values = [changed.get(name, f'"{name}"') for name in columns]
-    quoted = ", ".join(f'"{name}"' for name in columns)
-    with transaction(engine) as connection:
-        connection.execute(text(f"INSERT INTO events ({quoted}) SELECT {', '.join(values)} FROM events LIMIT 1"))
-        connection.execute(_COUNT_NOW)
 
 
 def _settles_meanwhile(monkeypatch: pytest.MonkeyPatch, chunk_id: str, bench: Bench) -> None:
@@ -233,12 +198,12 @@ def test_a_verdict_row_that_nobody_accepted_is_a_surplus(engine: Engine, redis_c
     """
     A row written past the pipe is found by the next review, told with its chunk's name, and over when it is deleted.
     """
-    _judged(engine, redis_client)
-    assert _reviewed(engine) == 0
+    judged(engine, redis_client)
+    assert reviewed(engine) == 0
     forged = ChunkId.canary().root
-    _forge(engine, chunk=f"'{forged}'::uuid")
+    forge(engine, chunk=f"'{forged}'::uuid")
 
-    assert _reviewed(engine) == 1
+    assert reviewed(engine) == 1
     assert ledger.read(engine, Journal(redis_client)).surplus == 1
     _looked(engine, redis_client)
     later(9)
@@ -249,132 +214,7 @@ def test_a_verdict_row_that_nobody_accepted_is_a_surplus(engine: Engine, redis_c
 
     with transaction(engine) as connection:
         connection.execute(text("DELETE FROM events WHERE chunk = :chunk"), {"chunk": forged})
-    assert _reviewed(engine) == 0
-
-
-@pytest.mark.parametrize("changed", [{"position": "7"}, {"accepted_at": "accepted_at - interval '40 days'"}])
-def test_more_rows_than_the_chunk_has_are_a_surplus(
-    engine: Engine, redis_client: Redis, changed: dict[str, str]
-) -> None:
-    """
-    A row that hides behind the id of a chunk that was judged is found, too, on whatever day it says it was accepted.
-    """
-    _judged(engine, redis_client)
-    _forge(engine, **changed)
-
-    assert _reviewed(engine) == 1
-
-
-def test_what_the_pipe_wrote_is_no_surplus(engine: Engine, redis_client: Redis) -> None:
-    """
-    Chunks, erased events and events run again are accounted for.
-    """
-    bench = make_bench(redis_client, engine)
-    chunk_id = _judged(engine, redis_client, 3)
-    erased = EventId(ChunkId.parse(chunk_id).root, 1)
-    with transaction(engine) as connection:
-        connection.execute(text("DELETE FROM events WHERE chunk = :chunk AND position = 1"), {"chunk": erased.chunk})
-    failing = make_bench(redis_client, engine, fails_on=lambda _: True)
-    failed = accepted(failing.journal, event())
-    while detect.run(failed, failing) is not Ending.DROPPED:
-        pass
-    again = ChunkId.rerun(EventId(ChunkId.parse(failed).root, 0), 1)
-    body = encode(Chunk([AcceptedEvent(1_700_000_000_000_000, event())]))
-    bench.journal.rerun(NewChunk(str(again), Lane.REALTIME, 1, body), "api")
-    assert detect.run(str(again), bench) is Ending.JUDGED
-
-    assert _reviewed(engine) == 0
-
-
-def test_a_new_row_is_found_at_once_however_much_is_stored(engine: Engine, redis_client: Redis) -> None:
-    """
-    What was written since the last look is looked at first, wherever a pass over the rest may be.
-    """
-    chunks = [ChunkId.parse(_judged(engine, redis_client, 100, flush=flush)).root for flush in range(1, 7)]
-    assert _reviewed(engine, rows=150) == 0
-    _forge(engine, chunk=f"'{max(chunks)}'::uuid", position="777")
-
-    assert _reviewed(engine, rows=150) == 1
-
-
-@pytest.mark.usefixtures("in_gaps")
-def test_a_partition_that_is_always_written_to_starves_no_other(engine: Engine, redis_client: Redis) -> None:
-    """
-    A row of another day is found although there is more to look at in today's than a look has time for.
-    """
-    for flush in range(1, 7):
-        _judged(engine, redis_client, 100, flush=flush)
-    _forge(engine, position="777", accepted_at="accepted_at - interval '40 days'")
-
-    looks = 0
-    while not _reviewed(engine, rows=100) and looks < 64:
-        looks += 1
-        with transaction(engine) as connection:
-            connection.execute(text("UPDATE reviewed SET next = NULL, written = -1 WHERE partition LIKE 'events_2%'"))
-
-    assert looks < 64
-
-
-def test_two_never_look_at_once(engine: Engine, redis_client: Redis) -> None:
-    """
-    A look that finds another under way leaves it to that one, and does not wait.
-    """
-    _judged(engine, redis_client)
-    _forge(engine, position="7")
-    with transaction(engine) as connection:
-        locks.hold(connection, "strays")
-        assert _reviewed(engine) == 0
-
-    assert _reviewed(engine) == 1
-
-
-@pytest.mark.usefixtures("in_gaps")
-@pytest.mark.parametrize("place", ["first", "last"])
-def test_a_row_anywhere_is_found_within_a_pass(engine: Engine, redis_client: Redis, place: str) -> None:
-    """
-    A large store is read in slices, from its first chunk to its last, whatever is written meanwhile.
-    """
-    chunks = [ChunkId.parse(_judged(engine, redis_client, 100, flush=flush)).root for flush in range(1, 7)]
-    _forge(engine, chunk=f"'{min(chunks) if place == 'first' else max(chunks)}'::uuid", position="777")
-
-    looks = 1
-    while not _reviewed(engine, rows=150) and looks < 20:
-        looks += 1
-
-    assert looks == (1 if place == "first" else 6)
-
-
-@pytest.mark.usefixtures("in_gaps")
-def test_a_row_behind_a_pass_is_found_by_the_next(engine: Engine, redis_client: Redis) -> None:
-    """
-    What is written where a pass has been begins another one; what was not written to is not read again.
-    """
-    first = ChunkId.parse(_judged(engine, redis_client, 100)).root
-    _judged(engine, redis_client, 100, flush=2)
-    assert _reviewed(engine, rows=150) == 0
-    _forge(engine, chunk=f"'{first}'::uuid", position="777")
-    looks = 1
-    while not _reviewed(engine, rows=150) and looks < 20:
-        looks += 1
-    assert looks == 2
-
-    while one(engine, "SELECT count(*) FROM reviewed WHERE next IS NOT NULL"):
-        _reviewed(engine)
-    with transaction(engine) as connection:
-        connection.execute(text("DELETE FROM strays"))
-    assert _reviewed(engine) == 0
-
-
-@pytest.mark.usefixtures("in_gaps")
-def test_more_rows_of_one_chunk_than_a_slice_has_do_not_stop_a_pass(engine: Engine, redis_client: Redis) -> None:
-    """
-    A pass goes on behind a chunk that fills a slice by itself.
-    """
-    _judged(engine, redis_client, 100)
-    last = ChunkId.parse(_judged(engine, redis_client, 1, flush=2)).root
-    _forge(engine, chunk=f"'{last}'::uuid", position="777")
-
-    assert [_reviewed(engine, rows=50) for _ in range(3)] == [0, 0, 1]
+    assert reviewed(engine) == 0
 
 
 def test_a_redis_that_lost_its_tail_makes_no_surplus_of_what_was_judged(engine: Engine, redis_client: Redis) -> None:
@@ -385,7 +225,7 @@ def test_a_redis_that_lost_its_tail_makes_no_surplus_of_what_was_judged(engine: 
     accepted(journal, event(), acceptor="old")
     ledger.remember(engine, journal)
     image = {name: redis_client.dump(name) or b"" for name in redis_client.keys("sentinel:*")}
-    _judged(engine, redis_client, 2)
+    judged(engine, redis_client, 2)
     lost = accepted(journal, event(), event(), acceptor="api-1", flush=2)
     second = int(redis_client.hget(f"sentinel:entry:{lost}", "at") or 0) // 1_000_000 - 60
     with transaction(engine) as connection:
@@ -409,7 +249,7 @@ def test_what_redis_forgot_is_made_good_while_chunks_are_settled(
     A chunk that commits while it is counted what Redis forgot leaves no surplus for ever.
     """
     bench = make_bench(redis_client, engine)
-    _judged(engine, redis_client, 2)
+    judged(engine, redis_client, 2)
     ledger.remember(engine, bench.journal)
     redis_client.hset("sentinel:ledger", "accepted", "0")
     _settles_meanwhile(monkeypatch, accepted(bench.journal, event(), flush=2), bench)
@@ -424,7 +264,7 @@ def test_a_surplus_that_was_told_outlasts_a_restart_of_redis(engine: Engine, red
     What was settled without having been accepted is not taken for something that Redis forgot.
     """
     journal = Journal(redis_client)
-    _judged(engine, redis_client, 2)
+    judged(engine, redis_client, 2)
     redis_client.hset("sentinel:ledger", "accepted", "0")
     ledger.remember(engine, journal)
     _looked(engine, redis_client)
@@ -442,10 +282,10 @@ def test_a_surplus_that_nobody_was_told_of_outlasts_a_restart_of_redis(engine: E
     Redis goes away right after the surplus was seen: what it forgot then is made good, the surplus is not.
     """
     journal = Journal(redis_client)
-    _judged(engine, redis_client, 2)
+    judged(engine, redis_client, 2)
     redis_client.hset("sentinel:ledger", "accepted", "0")
     ledger.remember(engine, journal)
-    _judged(engine, redis_client, 3, flush=2)
+    judged(engine, redis_client, 3, flush=2)
     ledger.remember(engine, journal)
     redis_client.hset("sentinel:ledger", "accepted", "1")
 
