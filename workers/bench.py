@@ -1,5 +1,6 @@
 """What one worker process works with, made when its first task arrives: after the fork, never before."""
 
+import math
 import os
 import secrets
 import time
@@ -9,6 +10,7 @@ from functools import cache
 from detection import Event, Scanner, Severity, probes
 from pipeline import health
 from pipeline.journal import Journal, connect
+from pipeline.queue import Queue
 from pipeline.rules import Rules
 from pipeline.settings import PipeSettings
 from pipeline.storage import make_engine
@@ -18,7 +20,7 @@ from workers.settings import WorkerSettings
 from workers.split import SplitBench
 
 _PULSE_SECONDS = 1.0
-_NOTIFY_SECONDS = 1.0
+_NOTIFY_SECONDS, _NOTIFY_LIVE_SECONDS = 1.0, 0.25
 _PROBES = 8
 
 
@@ -36,7 +38,7 @@ class Worker:
         self._pulsed: dict[str, float] = {}
         self._acknowledged: dict[int, int] = {}
         self._company = True
-        self._notified = -_NOTIFY_SECONDS
+        self._notified = -math.inf
 
     def detect(self, chunk_id: str, notify: Callable[[], None]) -> None:
         """Judge a chunk, with others unless the last one had to be put off: an outage must not mark whom it meets.
@@ -69,10 +71,14 @@ class Worker:
             holder=self.holder,
         )
 
-    def is_time_to_notify(self) -> bool:
-        """Say, once a second at most, that the alert worker may be rung for what nobody waits for."""
+    def is_time_to_notify(self, queue: str) -> bool:
+        """Say that the alert worker may be rung again: for a live event soon, for an upload, where nobody waits, later.
+
+        Args:
+            queue: whose chunk was judged.
+        """
         now = time.monotonic()
-        if now - self._notified < _NOTIFY_SECONDS:
+        if now - self._notified < (_NOTIFY_LIVE_SECONDS if queue == Queue.REALTIME else _NOTIFY_SECONDS):
             return False
         self._notified = now
         return True

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 from celery import Task
@@ -23,7 +24,7 @@ def detect_task(task: Task, chunk_id: str, _stamp: int, version: int) -> None:
     if _is_known(version):
         queue = task.request.delivery_info["routing_key"]
         with _outage_is_not_an_error():
-            worker().detect(chunk_id, _notify if queue == Queue.REALTIME else _notify_now_and_then)
+            worker().detect(chunk_id, partial(_notify, queue))
             worker().pulse(queue)
 
 
@@ -112,13 +113,10 @@ def _ring_bulk(entries: Sequence[str], stamp: int) -> None:
     ring(app, Lane.BULK, entries, stamp)
 
 
-def _notify_now_and_then() -> None:
-    # Nobody waits for the alerts of an upload: what is not rung for here, the schedule rings for within a second.
-    if worker().is_time_to_notify():
-        _notify()
-
-
-def _notify() -> None:
+def _notify(queue: str) -> None:
+    # What is not rung for here, the schedule rings for within a second.
+    if not worker().is_time_to_notify(queue):
+        return
     try:
         # One that waits already will find what was just written.
         if worker().redis.llen(Queue.ALERTS):
