@@ -10,6 +10,7 @@ from detection.event import Event
 from detection.finding import Finding, lowered
 from detection.judging import Case, opened_by
 from detection.locating import Locator
+from detection.memory import CleanTexts, key
 from detection.mentions import carried_out, without_mentions
 from detection.rule import FIELDS, METADATA
 from detection.search import Expression, Measure
@@ -17,6 +18,8 @@ from detection.verdict import Verdict
 from detection.views import TRIGGERS, View, made, pieces, raw
 
 _MOST_TEXTS, _DEEPEST = 256, 8
+_SHORT = 64
+"""Shorter texts are judged as soon as they are recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,15 @@ class Look:
 class Scanner:
     """Scans events with a rule set. One per thread: the engine's scratch can serve one scan at a time."""
 
-    def __init__(self, rule_set: RuleSet) -> None:
+    def __init__(self, rule_set: RuleSet, *, remembers: bool = False) -> None:
+        """Scan with a rule set.
+
+        Args:
+            rule_set: the compiled rules.
+            remembers: whether a text that comes again is judged once, while nothing is found in it.
+        """
         self.rule_set = rule_set
+        self._known = CleanTexts() if remembers else None
         self._locator = Locator()
         self._clean = Verdict.of((), rule_set.version)
         self._quoted = {rule.id: rule.quoted for rule in rule_set.rules if rule.quoted is not None}
@@ -95,6 +105,17 @@ class Scanner:
         ]
 
     def _judge(self, plan: FieldPlan, name: str, text: str, tool: str) -> Sequence[Finding]:
+        """Judge one field, unless the same text was clean before."""
+        if self._known is None or len(text) < _SHORT:
+            return self._judged(plan, name, text, tool)
+        if self._known.holds(known := key(name, tool, text)):
+            return ()
+        findings = self._judged(plan, name, text, tool)
+        if not findings:
+            self._known.add(known)
+        return findings
+
+    def _judged(self, plan: FieldPlan, name: str, text: str, tool: str) -> Sequence[Finding]:
         """Judge one field, and once more without what it only mentions: what is gone then was no more than that."""
         findings = self._findings(plan, name, text, tool)
         quoted = {each.rule_id: self._quoted.get(each.rule_id, each.severity) for each in findings}

@@ -100,13 +100,13 @@ class Judge:
 
     def __init__(self, pipe: PipeSettings) -> None:
         self.rules = Rules(pipe)
-        self._scanner = Scanner(self.rules.rule_set)
+        self._scanner = Scanner(self.rules.rule_set, remembers=True)
         self._of = self.rules.rule_set
 
     def now(self) -> tuple[Scanner, str]:
         """Return the scanner over the rules in force at this moment, and their digest."""
         if self._of is not (rule_set := self.rules.rule_set):
-            self._scanner, self._of = Scanner(rule_set), rule_set
+            self._scanner, self._of = Scanner(rule_set, remembers=True), rule_set
         return self._scanner, self._of.version
 
     def attacks(self) -> Sequence[Event]:

@@ -42,8 +42,9 @@ def events(count: int, *, seed: int, size: int = 1500, attacks: float = 0.02) ->
     pick = random.Random(seed)
     found = []
     for number in range(count):
-        words = " ".join(pick.choices(_WORDS, k=size // 12))
-        prompt = pick.choice(_ATTACKS) if pick.random() < attacks else words
+        prompt, response = (" ".join(pick.choices(_WORDS, k=size // 12)) for _ in range(2))
+        if pick.random() < attacks:
+            prompt = pick.choice(_ATTACKS)
         found.append(
             {
                 "timestamp": "2024-01-15T14:30:00Z",
@@ -51,7 +52,7 @@ def events(count: int, *, seed: int, size: int = 1500, attacks: float = 0.02) ->
                 "agent": f"agent{number % 5}",
                 "tool": pick.choice(("filesystem", "web_search", "sql", "mail")),
                 "prompt": prompt,
-                "response": words,
+                "response": response,
             }
         )
     return found

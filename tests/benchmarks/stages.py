@@ -157,7 +157,8 @@ def _split(folder: Path, journal: Journal, engine: Engine, watch: Watch, found: 
 
 def _judge(journal: Journal, engine: Engine, watch: Watch, count: int) -> None:
     rules = load_rule_set()
-    bench = Bench(journal, engine, _Scanner(Scanner(rules), watch), rules.version, Severity.LOW, lambda: None)
+    scanner = _Scanner(Scanner(rules, remembers=True), watch)
+    bench = Bench(journal, engine, scanner, rules.version, Severity.LOW, lambda: None)
     waiting = [chunk.chunk_id for chunk in journal.read()[2]]
     patches = (
         (detect, "decode", "decode", False), (verdicts, "copy", "COPY", True), (verdicts, "claim", "claim", True),
