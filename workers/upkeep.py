@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Engine
 
 from pipeline.journal import Journal
-from pipeline.storage import ledger, partitions, rejections, retention, tallies, transaction, unruled
+from pipeline.storage import hours, ledger, partitions, rejections, retention, tallies, transaction, unruled
 
 _MINUTES_KEPT = timedelta(hours=2)
 _STRAY_SECONDS = 86_400
@@ -26,7 +26,7 @@ def reconcile(engine: Engine, journal: Journal) -> None:
     now = journal.now() // 1_000_000
     with transaction(engine) as connection:
         ledger.reconcile(connection, now=now)
-        ledger.fold(connection)
+        hours.fold(connection)
     if forgot := ledger.remember(engine, journal):
         structlog.get_logger().warning("redis_forgot", counted=forgot)
 
@@ -68,7 +68,7 @@ def retain(engine: Engine, spool: Path, journal: Journal, *, days: int) -> list[
         spooled = rejections.forget(connection, before=oldest)
     with transaction(engine) as connection:
         # What the partition of a day says is accepted must stay for as long as the partition does.
-        ledger.prune(connection, before=oldest.replace(hour=0, minute=0, second=0, microsecond=0))
+        hours.prune(connection, before=oldest.replace(hour=0, minute=0, second=0, microsecond=0))
     for name in spooled:
         (spool / name).unlink(missing_ok=True)
     _remove_strays(spool, journal)

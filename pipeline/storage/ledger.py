@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from pipeline.ids import ChunkId
 from pipeline.journal import Journal, OpenChunk
 from pipeline.storage import audit as trail
-from pipeline.storage import incidents, losses, strays
+from pipeline.storage import hours, incidents, losses, strays
 from pipeline.storage._engine import freeze, transaction
 from pipeline.storage._operation import counted
 from pipeline.storage.incidents import IncidentKind
@@ -67,12 +67,12 @@ def read(engine: Engine, journal: Journal) -> Ledger:
 
 
 def audit(engine: Engine, journal: Journal) -> Audit:
-    """Read the journal first, then PostgreSQL, counting only chunks stamped before the first reading.
+    """Read the journal first, then PostgreSQL, counting only chunks that were accepted before the first reading.
 
     Raises:
         JournalUnavailable, StorageUnavailable: one side is away.
     """
-    reading = _Reading.of(journal)
+    reading = _Reading.of(engine, journal)
     with transaction(engine) as connection:
         freeze(connection)
         return _audit(connection, reading)
@@ -87,7 +87,7 @@ def write_off(engine: Engine, journal: Journal, *, events: int, reason: str, act
     Raises:
         JournalUnavailable, StorageUnavailable: one side is away.
     """
-    reading = _Reading.of(journal)
+    reading = _Reading.of(engine, journal)
     with transaction(engine) as connection:
         freeze(connection)
         found = _audit(connection, reading)
@@ -151,11 +151,11 @@ def remember(engine: Engine, journal: Journal) -> int:
         JournalUnavailable, StorageUnavailable: one side is away.
     """
     run_id = journal.run_id()
-    reading = _Reading.of(journal)
+    reading = _Reading.of(engine, journal)
     with transaction(engine) as connection:
         freeze(connection)
         known = connection.execute(select(counted).with_for_update()).one_or_none()
-        settled = sum(_settled(connection, reading.at))
+        settled = sum(_settled(connection, reading))
         in_flight = sum(chunk.weight for chunk in _still_open(connection, reading))
         made_good, written_off = (known.forgotten, known.written_off) if known else (0, 0)
         surplus = max(0, settled + in_flight + written_off - reading.accepted - made_good)
@@ -168,16 +168,6 @@ def remember(engine: Engine, journal: Journal) -> int:
         note = insert(counted).values(only=1, **news)
         connection.execute(note.on_conflict_do_update(index_elements=[counted.c.only], set_=news))
     return forgot
-
-
-def fold(connection: Connection) -> None:
-    """Sum up the hours that are over, once and for ever, so that reading the ledger does not read every chunk."""
-    connection.execute(text(_FOLD))
-
-
-def prune(connection: Connection, *, before: datetime) -> int:
-    """Delete the chunks settled before an instant; the sums of their hours stay. Returns how many went."""
-    return connection.execute(text(_PRUNE), {"before": before}).rowcount
 
 
 _CELLS = (
@@ -201,57 +191,49 @@ _UNCERTAIN = (
     "ON CONFLICT (acceptor, second) DO UPDATE SET uncertain = greatest(EXCLUDED.uncertain - w.events, 0) "
     "WHERE w.uncertain <> greatest(EXCLUDED.uncertain - w.events, 0)"
 )
-# A chunk row carries the clock of a moment before its commit: an hour counts as over when that cannot matter any more.
-_OPEN_FROM = "(SELECT coalesce(max(hour) + interval '1 hour', '-infinity') FROM ledger_hours)"
-_FOLD = (
-    "INSERT INTO ledger_hours (hour, judged, duplicates, dead) "
-    "SELECT date_trunc('hour', settled_at), sum(judged), sum(duplicates), sum(dead) FROM chunks "
-    f"WHERE settled_at >= {_OPEN_FROM} AND settled_at < date_trunc('hour', now() - interval '10 minutes') "
-    "GROUP BY 1 ON CONFLICT DO NOTHING"
+# What was settled before the reading was accepted before it, even if its stamp lies ahead of a clock that was set back.
+_SETTLED = (
+    "SELECT sum(judged), sum(duplicates), sum(dead) FROM ("
+    f"SELECT judged, duplicates, dead FROM chunks WHERE settled_at >= {hours.OPEN_FROM} "
+    "AND (accepted_at <= :until OR age(xmin) > age(CAST(:running AS xid))) "
+    "UNION ALL SELECT judged, duplicates, dead FROM ledger_hours) AS counted"
 )
-# What the witness still misses events of stays, or the missing ones would grow with every chunk that goes.
-_PRUNE = (
-    f"DELETE FROM chunks c WHERE settled_at < least(:before, {_OPEN_FROM}) "
-    "AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.chunk_id = c.chunk_id) "
-    "AND NOT EXISTS (SELECT FROM witness w WHERE w.acceptor = c.acceptor AND w.second = c.accepted_second "
-    "AND NOT w.reconciled)"
-)
+_RUNNING = "SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid) AS text)"
 
 
-def _settled(connection: Connection, until: datetime) -> tuple[int, int, int]:
-    row = connection.execute(
-        text(
-            "SELECT sum(judged), sum(duplicates), sum(dead) FROM ("
-            f"SELECT judged, duplicates, dead FROM chunks WHERE settled_at >= {_OPEN_FROM} AND accepted_at <= :until "
-            "UNION ALL SELECT judged, duplicates, dead FROM ledger_hours) AS counted"
-        ),
-        {"until": until},
-    ).one()
+def _settled(connection: Connection, reading: "_Reading") -> tuple[int, int, int]:
+    row = connection.execute(text(_SETTLED), {"until": reading.at, "running": reading.running}).one()
     judged, duplicates, dead = (int(value or 0) for value in row)
     return judged, duplicates, dead
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What the journal said of one instant, and which of its open chunks were gone when it was asked again."""
+    """What the journal said of one instant, and which of its open chunks were gone when it was asked again.
 
+    ``running`` is PostgreSQL's oldest transaction of a moment before: whatever is older had ended by then.
+    """
+
+    running: str
     at: datetime
     accepted: int
     opened: Sequence[OpenChunk]
     gone: Collection[str]
 
     @classmethod
-    def of(cls, journal: Journal) -> "_Reading":
+    def of(cls, engine: Engine, journal: Journal) -> "_Reading":
+        with transaction(engine) as connection:
+            running = connection.execute(text(_RUNNING)).scalar_one()
         stamp, accepted, opened = journal.read()
         # Before PostgreSQL is asked: what is gone from the journal by now was settled there, or is lost.
         there = journal.chunk_events([chunk.chunk_id for chunk in opened])
         gone = {chunk.chunk_id for chunk, found in zip(opened, there, strict=True) if found is None}
-        return cls(datetime.fromtimestamp(stamp / 1e6, UTC), accepted, opened, gone)
+        return cls(running, datetime.fromtimestamp(stamp / 1e6, UTC), accepted, opened, gone)
 
 
 def _audit(connection: Connection, reading: _Reading) -> Audit:
     # PostgreSQL stands still: a chunk that commits meanwhile would be neither settled nor open.
-    judged, duplicates, dead = _settled(connection, reading.at)
+    judged, duplicates, dead = _settled(connection, reading)
     still_open = _still_open(connection, reading)
     waiting: Counter[tuple[str, int]] = Counter()
     for chunk in still_open:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from detection import Severity
 from pipeline.ids import EventId
-from pipeline.storage import _rows, client_ids, locks, rejections
+from pipeline.storage import _rows, client_ids, hours, locks, rejections
 from pipeline.storage._copy import copy
 from pipeline.storage._rows import Judged, Origin
 
@@ -90,12 +90,14 @@ _CLAIMED = {
     "judged": "int", "dead": "int", "flagged": "int", "rule_set": "text",
     "acceptor": "text", "accepted_second": "bigint", "upload_id": "uuid",
 }  # fmt: skip
+# An hour that was summed up while the clock was ahead is closed: what is settled in it counts in the one that follows.
 _CLAIM = (
     f"WITH locked AS MATERIALIZED (SELECT *, pg_advisory_xact_lock({locks.key('chunk_id')}) FROM unnest("
     f"{', '.join(f'CAST(:c{number} AS {kind}[])' for number, kind in enumerate(_CLAIMED.values()))}"
     f") AS claimed ({', '.join(_CLAIMED)})) "
     f"INSERT INTO chunks (settled_at, {', '.join(_CLAIMED)}) "
-    f"SELECT clock_timestamp(), {', '.join(_CLAIMED)} FROM locked ON CONFLICT DO NOTHING RETURNING chunk_id"
+    f"SELECT greatest(clock_timestamp(), {hours.OPEN_FROM}), {', '.join(_CLAIMED)} FROM locked "
+    "ON CONFLICT DO NOTHING RETURNING chunk_id"
 )
 
 

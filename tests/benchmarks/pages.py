@@ -14,7 +14,7 @@ from dashboard.state import DashboardState
 from detection import SHIPPED_PACKS, load_rule_set
 from pipeline.journal import connect
 from pipeline.settings import PipeSettings
-from pipeline.storage import ledger, transaction
+from pipeline.storage import hours, transaction
 from tests import servers
 from tests.integration.dashboard.recording import BASE, guard_of
 
@@ -62,7 +62,7 @@ def _fill(engine: Engine) -> None:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         for statement in _FILL:
             connection.execute(text(statement))
-        ledger.fold(connection)
+        hours.fold(connection)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM (ANALYZE) alerts, tallies, ledger_hours"))

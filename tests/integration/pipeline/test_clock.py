@@ -3,9 +3,10 @@
 from typing import cast
 
 from redis import Redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from pipeline.journal import EMPTY, Lane
+from pipeline.storage import ledger, transaction
 from tests.integration.pipeline.bench import accepted, event, make_bench, one
 from workers import detect
 from workers.detect import Ending
@@ -39,3 +40,18 @@ def test_no_chunk_waits_for_a_clock_that_was_set_back(engine: Engine, redis_clie
     assert bench.journal.due(Lane.REALTIME, EMPTY, limit=100)[1] == []
     assert [detect.run(chunk, bench) for chunk in rung] == [Ending.JUDGED] * 2
     assert one(engine, "SELECT count(*) FROM events") == 2
+
+
+def test_the_ledger_balances_while_stamps_lie_ahead_of_the_clock(engine: Engine, redis_client: Redis) -> None:
+    """
+    What is settled counts, whatever its stamp says, and also in an hour that was summed up while the clock was ahead.
+    """
+    bench = make_bench(redis_client, engine)
+    with transaction(engine) as connection:
+        connection.execute(text("INSERT INTO ledger_hours VALUES (date_trunc('hour', now()), 0, 0, 0)"))
+    chunks = [accepted(bench.journal, event(), flush=flush) for flush in (1, 2)]
+    _set_back(redis_client)
+    detect.run(chunks[0], bench)
+
+    found = ledger.read(engine, bench.journal)
+    assert (found.accepted, found.judged, found.in_flight, found.deficit, found.surplus) == (2, 1, 1, 0, 0)

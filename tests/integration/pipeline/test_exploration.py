@@ -159,7 +159,7 @@ SLIPS = {
     "company is blamed": Slip(
         "dead without any fault", GUILTY_BEHIND, Wording(wordings.COMPANY_IS_BLAMED), only="killed"
     ),
-    "halves are stamped anew": Slip("does not balance", SPLIT, Wording(wordings.HALVES_ARE_NEW), bound=0),
+    "halves are stamped anew": Slip("the witness looks", SPLIT, Wording(wordings.HALVES_ARE_NEW), bound=0),
     "a split chunk counts as settled": Slip("the ledger was read", SPLIT, patch=wordings.SPLIT_IS_SETTLED, only="read"),
     "a split chunk is dropped like a settled one": Slip(
         "is lost", SPLIT, patch=wordings.SPLIT_IS_DROPPED, only="split: (killed|unsent)"

@@ -6,6 +6,7 @@ change could make.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from tests.integration.pipeline.stepping import SteppedJournal
 from workers import detect
 
 _NEVER = "9" * 17
+_AT_THE_END = datetime.max.replace(tzinfo=UTC)
 
 
 def script(name: str, *changes: tuple[str, str]) -> type[SteppedJournal]:
@@ -172,7 +174,9 @@ def open_means_unknown(connection: Any, reading: Any) -> list[OpenChunk]:
 Patch = tuple[object, str, object]
 NO_UNIQUE_CHUNK: Patch = (verdicts, "claim", partial(claim_always, verdicts.claim))
 LEDGER_WITHOUT_CUT: Patch = (
-    ledger, "_settled", lambda connection, _, real=ledger._settled: real(connection, datetime.max.replace(tzinfo=UTC))
-)  # fmt: skip
+    ledger,
+    "_settled",
+    lambda connection, reading, real=ledger._settled: real(connection, replace(reading, at=_AT_THE_END)),
+)
 SPLIT_IS_SETTLED: Patch = (ledger, "_still_open", open_means_unknown)
 SPLIT_IS_DROPPED: Patch = (detect, "_ended", partial(drop_what_is_split, detect._ended))

@@ -27,6 +27,11 @@ _STORED = (
     "UNION ALL SELECT 'rejected', source, index FROM rejections UNION ALL SELECT state, file_name, 0 FROM uploads "
     "ORDER BY 1, 2, 3"
 )
+# The parts of a chunk are settled in the second in which it was accepted, where the witness looks for them.
+_STAMPED_ANEW = (
+    "SELECT left(chunk_id, 32) FROM chunks WHERE chunk_id NOT LIKE '%~%' "
+    "GROUP BY 1 HAVING count(DISTINCT accepted_at) > 1"
+)
 _KNOWN = (
     b"attempts",
     b"begun",
@@ -290,6 +295,7 @@ class World(ABC):
         faults += [f"{key.decode()} never leaves the journal" for key in self._entries()]
         left = self.redis.hvals("sentinel:bytes") + self.redis.hvals("sentinel:weights")
         faults += [f"the journal forgot to forget: {left}"] if any(int(value.split()[0]) for value in left) else []
+        faults += [f"the witness looks for parts of {chunk} elsewhere" for chunk in self.column(_STAMPED_ANEW)]
         flagged = self.column("SELECT count(*) FROM events WHERE severity IS NOT NULL")
         alerts = self.column("SELECT count(*) FROM alerts")
         return faults + ([f"{flagged} events are flagged, {alerts} have an alert"] if flagged != alerts else [])
