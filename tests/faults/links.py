@@ -11,7 +11,7 @@ from pipeline.storage import make_engine
 from tests import servers
 from tests.faults.conftest import Installation
 from tests.faults.proxy import Proxy
-from tests.faults.victims import family_of
+from tests.faults.victims import parent_of
 from tests.integration.deploy.running import Stack, eventually, stack
 
 
@@ -43,8 +43,8 @@ class Links:
 
     def _is_of(self, pid: int, name: str) -> bool:
         running = self._up.home.running() if self._up else None
-        found = [child.pid for child in (running.children if running else ()) if name in (child.name, "all")]
-        return any(pid in family_of(parent) for parent in found)
+        found = {child.pid for child in (running.children if running else ()) if name in (child.name, "all")}
+        return not found.isdisjoint((pid, parent_of(pid)))
 
 
 @contextmanager

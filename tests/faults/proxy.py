@@ -88,8 +88,7 @@ class Proxy(threading.Thread):
         self._links[writer] = pid
         try:
             if self._has(Fault.RESET, pid):
-                _abort(writer)
-                return
+                raise ConnectionResetError
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             _abort(writer)
@@ -132,7 +131,7 @@ def _owner(port: int) -> int:
     """Return which process has the connection that begins at a port of this machine; 0 when it is gone."""
     wanted = f"0100007F:{port:04X}"
     rows = (line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:])
-    inode = next((row[9] for row in rows if row[1] == wanted), None)
+    inode = next((row[9] for row in rows if row[1] == wanted and row[9] != "0"), None)  # an ended one may linger
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             with contextlib.suppress(OSError):

@@ -79,6 +79,12 @@ def family_of(pid: int) -> list[int]:
     return [pid, *_children(pid)]
 
 
+def parent_of(pid: int) -> int:
+    """Return a process' parent, 0 of a dead one."""
+    stat = _stat(pid)
+    return int(stat[1]) if stat else 0
+
+
 def find(up: Stack, victim: str) -> int | None:
     """Return the id of a process of the stack, None where none is running."""
     name, _, is_child = victim.partition("'s ")
