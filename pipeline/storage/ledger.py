@@ -174,10 +174,11 @@ _CELLS = (
     "WITH settled AS (SELECT acceptor, accepted_second AS second, sum(events) AS events FROM chunks "
     "WHERE state = 'settled' AND (acceptor, accepted_second) IN ("
     "SELECT acceptor, accepted_second FROM chunks WHERE settled_at >= :since "
-    "UNION SELECT acceptor, second FROM witness WHERE NOT reconciled) AND accepted_second < :before GROUP BY 1, 2)"
+    "UNION SELECT acceptor, second FROM witness WHERE NOT reconciled) "
+    f"AND accepted_second {losses.REPORTED} GROUP BY 1, 2)"
 )
 _RECONCILE = (
-    "UPDATE witness w SET reconciled = true WHERE NOT w.reconciled AND w.second < :before "
+    f"UPDATE witness w SET reconciled = true WHERE NOT w.reconciled AND w.second {losses.REPORTED} "
     "AND w.events <= w.written_off + coalesce("
     "(SELECT s.events FROM settled s WHERE s.acceptor = w.acceptor AND s.second = w.second), 0)"
 )

@@ -6,6 +6,8 @@ from itertools import groupby
 
 from sqlalchemy import Connection, text
 
+# Seconds of which every acceptor has reported; one far ahead was stamped before the clock was set back.
+REPORTED = "NOT BETWEEN :before AND :before + 60"
 _ONE_LOSS_SECONDS = 600
 
 
@@ -83,7 +85,7 @@ def _named(run: Sequence[Shortfall]) -> Iterator[Shortfall]:
 _LACKING = (
     "SELECT w.acceptor, w.second, w.loss, w.events - w.written_off - coalesce((SELECT sum(c.events) FROM chunks c "
     "WHERE c.acceptor = w.acceptor AND c.accepted_second = w.second AND c.state = 'settled'), 0) AS events "
-    "FROM witness w WHERE NOT w.reconciled AND w.second < :before ORDER BY w.acceptor, w.second"
+    f"FROM witness w WHERE NOT w.reconciled AND w.second {REPORTED} ORDER BY w.acceptor, w.second"
 )
 _OF_CELLS = (
     "FROM unnest(CAST(:acceptors AS text[]), CAST(:seconds AS bigint[]), CAST(:news AS bigint[])) "

@@ -5,7 +5,7 @@ from typing import cast
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from pipeline.journal import EMPTY, Lane
+from pipeline.journal import EMPTY, Journal, Lane
 from pipeline.storage import ledger, transaction
 from tests.integration.pipeline.bench import accepted, event, make_bench, one
 from workers import detect
@@ -55,3 +55,16 @@ def test_the_ledger_balances_while_stamps_lie_ahead_of_the_clock(engine: Engine,
 
     found = ledger.read(engine, bench.journal)
     assert (found.accepted, found.judged, found.in_flight, found.deficit, found.surplus) == (2, 1, 1, 0, 0)
+
+
+def test_the_witness_finds_what_was_lost_of_stamps_that_lie_ahead_of_the_clock(
+    engine: Engine, redis_client: Redis
+) -> None:
+    """
+    An acceptor's report from before the clock was set back is compared at once, not when the clock has caught up.
+    """
+    journal = Journal(redis_client)
+    with transaction(engine) as connection:
+        ledger.witness(connection, "api-1", {(journal.now() + _HOUR) // 1_000_000: 3})
+
+    assert ledger.read(engine, journal).deficit == 3
