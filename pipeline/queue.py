@@ -75,7 +75,7 @@ def make_celery(settings: PipeSettings, name: str) -> Celery:
             "socket_timeout": 5,
             "socket_connect_timeout": 2,
             "socket_keepalive": True,
-            "health_check_interval": 5,
+            "health_check_interval": 2,
             "retry_on_timeout": False,
         },
         enable_utc=True,

@@ -22,6 +22,8 @@ from workers.split import SplitBench
 _PULSE_SECONDS = 1.0
 _NOTIFY_SECONDS, _NOTIFY_LIVE_SECONDS = 1.0, 0.25
 _PROBES = 8
+# A call of Redis that is in vain has to end well before its task's time is up, which would cost the process.
+_REDIS_SECONDS = 2.0
 
 
 class Worker:
@@ -30,7 +32,7 @@ class Worker:
     def __init__(self, pipe: PipeSettings, own: WorkerSettings) -> None:
         """Make the parts; connections are made when they are used, rules loaded when something is to be judged."""
         self.pipe, self.own = pipe, own
-        self.redis = connect(pipe.redis_url.get_secret_value())
+        self.redis = connect(pipe.redis_url.get_secret_value(), timeout=_REDIS_SECONDS)
         self.engine = make_engine(pipe.database_url.get_secret_value(), pool_size=1, application="sentinel-worker")
         self.journal = Journal(self.redis, lease_seconds=pipe.lease_seconds, max_attempts=pipe.max_attempts)
         self.holder = f"{family()}.{os.getpid()}."

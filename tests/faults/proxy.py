@@ -24,6 +24,7 @@ class Fault(StrEnum):
     DEAF = "deaf"  # the server's answers do not pass, what it is asked does
     MUTE = "mute"  # what the server is asked does not pass
     SLOW = "slow"  # everything passes 200 ms later
+    FORGOTTEN = "forgotten"  # half open for good: what was connected before passes nothing ever again, nobody is told
     RESET = "reset"  # every connection is reset, those that are made meanwhile, too
 
 
@@ -38,6 +39,7 @@ class Proxy(threading.Thread):
         self._fault: tuple[Fault, str] | None = None
         self._links: dict[asyncio.StreamWriter, int] = {}
         self._ready = threading.Event()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self.hurt = 0  # how many pieces and connections met a fault
 
     def run(self) -> None:
@@ -68,12 +70,14 @@ class Proxy(threading.Thread):
         self._fault = fault, whose
         if fault is Fault.RESET:
             self._loop.call_soon_threadsafe(self._reset)
+        if fault is Fault.FORGOTTEN:
+            self._loop.call_soon_threadsafe(self._forget)
         try:
             yield
         finally:
             self._fault = None
             # A peer whose bytes were dropped must not go on in the middle of an answer.
-            if fault is not Fault.SLOW:
+            if fault not in (Fault.SLOW, Fault.FORGOTTEN):
                 self._loop.call_soon_threadsafe(self._reset, whose)
 
     def _reset(self, whose: str = "") -> None:
@@ -82,6 +86,10 @@ class Proxy(threading.Thread):
             if self._is_meant(pid, name):
                 self.hurt += 1
                 _abort(writer)
+
+    def _forget(self) -> None:
+        _, whose = self._fault or ("", "")
+        self._forgotten |= {writer for writer, pid in self._links.items() if self._is_meant(pid, whose)}
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pid = _owner(writer.get_extra_info("peername")[1])
@@ -105,6 +113,9 @@ class Proxy(threading.Thread):
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, pid: int, one_way: Fault) -> None:
         with contextlib.suppress(OSError):
             while piece := await source.read(_PIECE):
+                if sink in self._forgotten:
+                    self.hurt += 1
+                    continue
                 if self._has(Fault.SILENT, pid) or self._has(one_way, pid):
                     continue
                 if self._has(Fault.SLOW, pid):
