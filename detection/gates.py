@@ -41,9 +41,12 @@ _NOTHING: Texts = frozenset({b""})
 _MOST_TEXTS, _MOST_CLASS, _LONGEST = 256, 8, 20
 _COMMON = Path(__file__).parent / "common.txt"
 _SELDOM, _ODD_SIGN, _MUCH = 0.004, 0.05, 1.5
-_SCAN, _CALL = 60.0, 0.45
-"""Microseconds that it costs to open a rule for a text, and to report one literal. The first was found by trying: a
-rule that runs seldom finds nothing of its database in the processor's caches."""
+OPENING = 60.0
+"""Microseconds that it costs to open a rule for a text. It was found by trying: a rule that runs seldom finds nothing
+of its database in the processor's caches."""
+
+_CALL = 0.45
+"""Microseconds that it costs to report one literal."""
 
 _ALONE, _PER_SIGN, _ANCHORED = 0.3, 0.002, 0.1
 """Microseconds that it takes to run an expression over every text: one of no length, each sign more; one that is tied
@@ -83,11 +86,11 @@ def gate(expression: bytes) -> Gate:
     left, looking = 1.0, 0.0
     for clause in sorted(clauses, key=lambda clause: (likelihood(clause), sorted(clause))):
         likely = likelihood(clause)
-        if _SCAN * left * (1 - likely) > _CALL * likely:
+        if OPENING * left * (1 - likely) > _CALL * likely:
             found.append(clause)
             left *= likely
             looking += _CALL * likely
-    return tuple(found) if looking + _SCAN * left < alone(expression) else ()
+    return tuple(found) if looking + OPENING * left < alone(expression) else ()
 
 
 def alone(expression: bytes) -> float:

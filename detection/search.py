@@ -1,7 +1,9 @@
 """What one rule looks for: its expressions in databases of their own, and what opens the gate before these run."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -9,9 +11,10 @@ import hyperscan
 
 from detection.databases import database, refusal
 from detection.errors import RuleError
-from detection.gates import BOUNDARY, alone, gates
+from detection.gates import BOUNDARY, OPENING, alone, gates
 from detection.matchers import FieldMatcher, TextMatcher, matchers
 from detection.rule import Pattern, Rule
+from detection.shares import shares
 from detection.views import AFTER, BEFORE
 
 Clause = frozenset[bytes]
@@ -97,18 +100,32 @@ class Search:
         those do.
         """
         literals = gates(tuple(each.source for each in self.expressions))
-        bare = [each for each, needed in zip(self.expressions, literals, strict=True) if not needed]
-        without = {each.pattern.name for each in bare}
-        measured = {each.pattern.name for each in self.measures}
-        for each in sorted(bare, key=lambda each: alone(each.wide)):
-            if not self.rule.condition.possible(without | measured):
-                break
-            without.discard(each.pattern.name)
+        spared = self._spared({number for number, needed in enumerate(literals) if not needed})
         return [
             Opener(each.pattern.name, tuple(frozenset(map(_written, clause)) for clause in needed), each.wide)
             for each, needed in zip(self.expressions, literals, strict=True)
-            if each.pattern.name not in without
+            if each.pattern.name not in spared
         ]
+
+    def _spared(self, bare: AbstractSet[int]) -> AbstractSet[str]:
+        """Return which of the patterns that have no gates need not open the rule: the dearest, if not all."""
+        often = shares(tuple(each.wide for each in self.expressions), _FLAGS) if bare else ()
+        costs: dict[str, float] = defaultdict(float)
+        for number in bare:
+            each = self.expressions[number]
+            costs[each.pattern.name] += alone(each.wide) + OPENING * often[number]
+        dearest_last = sorted(costs, key=lambda name: (costs[name], name))
+        measured = {each.pattern.name for each in self.measures}
+        spared = set(costs)
+        for name in dearest_last:
+            if not self.rule.condition.possible(spared | measured):
+                break
+            spared.discard(name)
+        # One that was taken for being cheap may be needless beside those that came after it.
+        for name in reversed(dearest_last):
+            if not self.rule.condition.possible(spared | measured | {name}):
+                spared.add(name)
+        return spared
 
     @cached_property
     def possible(self) -> Callable[[frozenset[str]], bool]:
