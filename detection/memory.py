@@ -37,6 +37,14 @@ class CleanTexts:
         self._young.add(key)
 
 
-def key(name: str, tool: str, text: str) -> bytes:
-    """Return what stands for a text in a field of an event of a tool: rules may be about either."""
-    return blake2b(encode(f"{len(name)} {len(tool)} {name}{tool}{text}"), digest_size=_DIGEST).digest()
+def key(field: str, name: str, tool: str, text: str) -> bytes:
+    """Return what stands for a text that is judged.
+
+    Args:
+        field: what the rules that look at it call it; a text of the metadata is judged under several names.
+        name: where in the event it stands.
+        tool: the event's tool, which rules may be about.
+        text: the text.
+    """
+    about = (field, name, tool)
+    return blake2b(encode(f"{[*map(len, about)]}{''.join(about)}{text}"), digest_size=_DIGEST).digest()

@@ -108,7 +108,7 @@ class Scanner:
         """Judge one field, unless the same text was clean before."""
         if self._known is None or len(text) < _SHORT:
             return self._judged(plan, name, text, tool)
-        if self._known.holds(known := key(name, tool, text)):
+        if self._known.holds(known := key(plan.field, name, tool, text)):
             return ()
         findings = self._judged(plan, name, text, tool)
         if not findings:

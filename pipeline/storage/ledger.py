@@ -117,8 +117,10 @@ def witness(connection: Connection, acceptor: str, acknowledged: Mapping[int, in
     if rows:
         connection.execute(
             text(
-                "INSERT INTO witness (acceptor, second, events) VALUES (:acceptor, :second, :events) "
-                "ON CONFLICT (acceptor, second) DO UPDATE SET events = EXCLUDED.events"
+                "INSERT INTO witness AS w (acceptor, second, events) VALUES (:acceptor, :second, :events) "
+                "ON CONFLICT (acceptor, second) DO UPDATE SET events = EXCLUDED.events, "
+                # A clock that was set back had a second compared before all of it was reported.
+                "reconciled = w.reconciled AND EXCLUDED.events <= w.events"
             ),
             rows,
         )
@@ -192,18 +194,20 @@ _UNCERTAIN = (
     "ON CONFLICT (acceptor, second) DO UPDATE SET uncertain = greatest(EXCLUDED.uncertain - w.events, 0) "
     "WHERE w.uncertain <> greatest(EXCLUDED.uncertain - w.events, 0)"
 )
-# What was settled before the reading was accepted before it, even if its stamp lies ahead of a clock that was set back.
+# What was settled before the reading, or open in it, was accepted before it, even if its stamp lies ahead of a clock
+# that was set back.
 _SETTLED = (
     "SELECT sum(judged), sum(duplicates), sum(dead) FROM ("
     f"SELECT judged, duplicates, dead FROM chunks WHERE settled_at >= {hours.OPEN_FROM} "
-    "AND (accepted_at <= :until OR age(xmin) > age(CAST(:running AS xid))) "
+    "AND (accepted_at <= :until OR age(xmin) > age(CAST(:running AS xid)) OR chunk_id = ANY(:opened)) "
     "UNION ALL SELECT judged, duplicates, dead FROM ledger_hours) AS counted"
 )
 _RUNNING = "SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid) AS text)"
 
 
 def _settled(connection: Connection, reading: "_Reading") -> tuple[int, int, int]:
-    row = connection.execute(text(_SETTLED), {"until": reading.at, "running": reading.running}).one()
+    opened = [chunk.chunk_id for chunk in reading.opened]
+    row = connection.execute(text(_SETTLED), {"until": reading.at, "running": reading.running, "opened": opened}).one()
     judged, duplicates, dead = (int(value or 0) for value in row)
     return judged, duplicates, dead
 

@@ -5,7 +5,7 @@ from typing import cast
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from pipeline.journal import EMPTY, Journal, Lane
+from pipeline.journal import EMPTY, Journal, Lane, OpenChunk
 from pipeline.storage import ledger, transaction
 from tests.integration.pipeline.bench import accepted, event, make_bench, one
 from workers import detect
@@ -68,3 +68,34 @@ def test_the_witness_finds_what_was_lost_of_stamps_that_lie_ahead_of_the_clock(
         ledger.witness(connection, "api-1", {(journal.now() + _HOUR) // 1_000_000: 3})
 
     assert ledger.read(engine, journal).deficit == 3
+
+
+def test_what_is_settled_during_a_look_counts_also_with_a_stamp_ahead(engine: Engine, redis_client: Redis) -> None:
+    """
+    A chunk that was open when the journal was read, and is settled when PostgreSQL is asked, is missed in neither.
+    """
+    bench = make_bench(redis_client, engine)
+    chunk = accepted(bench.journal, event(), flush=1)
+    _set_back(redis_client)
+
+    class Overtaken(Journal):
+        def read(self) -> tuple[int, int, list[OpenChunk]]:
+            before = super().read()
+            detect.run(chunk, bench)
+            return before
+
+    found = ledger.read(engine, Overtaken(redis_client))
+    assert (found.accepted, found.judged, found.in_flight, found.deficit, found.surplus) == (1, 1, 0, 0, 0)
+
+
+def test_a_second_that_was_compared_too_early_is_compared_again(engine: Engine) -> None:
+    """
+    What an acceptor reports of a second after it was found to be whole is missed, if it was not settled.
+    """
+    with transaction(engine) as connection:
+        ledger.witness(connection, "acceptor", {1_000: 0})
+        ledger.reconcile(connection, now=2_000)
+        ledger.witness(connection, "acceptor", {1_000: 3})
+        ledger.reconcile(connection, now=2_000)
+
+    assert one(engine, "SELECT count(*) FROM witness WHERE NOT reconciled") == 1

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detection import RuleSet, Scanner, load_rule_set
 from detection.memory import CleanTexts, key
+from tests.packs import pack
 from tests.unit.detection.conftest import event
 
 _LONG = "nothing to see here, and a little more of it, so that it is long enough to be worth remembering; "
@@ -63,6 +65,21 @@ def test_another_tool_is_another_case(write_pack: Callable[..., Path]) -> None:
     assert scanner.scan(event(tool="sql", prompt=f"{_LONG} alpha")).findings
 
 
+def test_each_rule_about_the_metadata_sees_its_texts(tmp_path: Path) -> None:
+    """
+    A text that one rule looks at under a name for all metadata, and another under its own, is judged by both.
+    """
+    anything = pack("{one: {contains: alpha}}", "alpha", fields="prompt, metadata.*")
+    own = pack("{one: {contains: beta}}", "beta", name="other", rule="own", fields="prompt, metadata.note")
+    for name, text in (("example", anything), ("other", own)):
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    noted = msgspec.structs.replace(event(), metadata={"note": f"{_LONG} beta"})
+
+    verdict = Scanner(load_rule_set(tmp_path), remembers=True).scan(noted)
+
+    assert [finding.rule_id for finding in verdict.findings] == ["own"]
+
+
 def test_the_latest_texts_are_remembered() -> None:
     """
     What is asked for stays; of the others the oldest go, and there are never more than twice as many as asked for.
@@ -79,21 +96,21 @@ def test_the_latest_texts_are_remembered() -> None:
     assert len(remembered) <= 21
 
 
-@given(*[st.tuples(st.text(), st.text(), st.text())] * 2)
-def test_nothing_is_taken_for_another(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
+@given(*[st.tuples(st.text(), st.text(), st.text(), st.text())] * 2)
+def test_nothing_is_taken_for_another(one: tuple[str, str, str, str], other: tuple[str, str, str, str]) -> None:
     """
-    Digests are alike where field, tool and text are, and only there, wherever one ends and the next begins.
+    Digests are alike where all that is told of a text is, and only there, wherever one ends and the next begins.
     """
     assert (key(*one) == key(*other)) is (one == other)
-    name, tool, text = one
-    if tool + text:
-        joined = tool + text
-        assert key(name, joined[:1], joined[1:]) != key(name, joined[:1] + "\0", joined[1:])
-        assert len({key(name, joined[:at], joined[at:]) for at in range(len(joined) + 1)}) == len(joined) + 1
+    field, name, tool, text = one
+    joined = tool + text
+    assert len({key(field, name, joined[:at], joined[at:]) for at in range(len(joined) + 1)}) == len(joined) + 1
+    joined = field + name
+    assert len({key(joined[:at], joined[at:], tool, text) for at in range(len(joined) + 1)}) == len(joined) + 1
 
 
 def test_any_text_has_a_digest() -> None:
     """
     Also halves of surrogates, which JSON lets through.
     """
-    assert key("prompt", "t", "\ud800") != key("prompt", "t", "?")
+    assert key("prompt", "prompt", "t", "\ud800") != key("prompt", "prompt", "t", "?")
