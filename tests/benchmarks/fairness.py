@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.benchmarks.bulk import file_judged, file_of, upload, upload_done
 from tests.benchmarks.live import exchange
-from tests.benchmarks.load import events, request
+from tests.benchmarks.load import anew, events, request
 from tests.benchmarks.rig import Rig
 from tests.benchmarks.table import Table, at_least, at_most, evenness
 
@@ -19,13 +19,12 @@ _HEAD_START = 3.0
 
 async def measure(rig: Rig, table: Table) -> None:
     """Time a small file alone, beside a huge one that began earlier, and beside posts as well."""
-    small = file_of(rig.folder / "small.json", rig.sizes.round_events // 2, seed=rig.sizes.seed)
     huge = file_of(rig.folder / "huge.json", rig.sizes.round_events * 4, seed=rig.sizes.seed + 1)
-    await file_judged(rig, small)
-    alone = await file_judged(rig, small)
+    await file_judged(rig, _small(rig))
+    alone = await file_judged(rig, _small(rig))
     size = f"{rig.sizes.round_events // 2:,} events"
 
-    beside, shares, rest = await _beside_huge(rig, small, huge)
+    beside, shares, rest = await _beside_huge(rig, _small(rig), huge)
     what = f"file of {size} beside one 8 times as large that began {_HEAD_START:.0f} s earlier"
     said = f"done after {beside:.1f} s, {rest:.1f} s before the large one"
     table.held(what, said, f"alone: {alone:.1f} s", beside / alone, at_most(3))
@@ -37,13 +36,16 @@ async def measure(rig: Rig, table: Table) -> None:
         at_least(0.9),
     )
 
-    beside, posted, seconds = await _beside_posts(rig, small)
+    beside, posted, seconds = await _beside_posts(rig, _small(rig))
     what = f"file of {size} beside {_GREEDY} connections that post arrays of {_ARRAY:,}"
     said = f"{posted / seconds:,.0f} events/s posted meanwhile"
     table.held(what, said, f"alone: {alone:.1f} s", beside, at_most(30, "s"))
     rig.check_accounts()
-    small.unlink()
     huge.unlink()
+
+
+def _small(rig: Rig) -> Path:
+    return file_of(rig.folder / "small.json", rig.sizes.round_events // 2, seed=rig.sizes.seed)
 
 
 async def _beside_huge(rig: Rig, small: Path, huge: Path) -> tuple[float, list[float], float]:
@@ -72,7 +74,7 @@ async def _beside_posts(rig: Rig, small: Path) -> tuple[float, int, float]:
         nonlocal posted
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
         while True:
-            status, _ = await exchange(reader, writer, body)
+            status, _ = await exchange(reader, writer, anew(body))
             if status == 202:
                 posted += _ARRAY
             else:

@@ -13,7 +13,7 @@ from threading import Event, Thread
 
 import psycopg2
 
-from tests.benchmarks.load import events, request
+from tests.benchmarks.load import anew, events, request
 
 _LOOK_SECONDS = 0.003
 _ASK_SECONDS = 0.005
@@ -59,7 +59,7 @@ async def live(port: int, database_url: str, *, seed: int, every: float, until: 
     async def post(number: int) -> None:
         connection = await connections.take()
         begun = time.perf_counter()
-        status, body = await exchange(*connection, prepared[number % len(prepared)])
+        status, body = await exchange(*connection, anew(prepared[number % len(prepared)]))
         found.posts.append(time.perf_counter() - begun)
         connections.give_back(connection)
         if status != 202:

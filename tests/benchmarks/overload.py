@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tests.benchmarks.live import exchange_whole
-from tests.benchmarks.load import events, request, storm
+from tests.benchmarks.load import anew, events, request, storm
 from tests.benchmarks.rig import Rig, growth, watched_memory
 from tests.benchmarks.table import Table, at_least, at_most
 
@@ -96,7 +96,7 @@ async def _offer(rig: Rig, answers: Answers, rate: float, seconds: float) -> int
     begun, sent = time.perf_counter(), 0
     while (passed := time.perf_counter() - begun) < seconds:
         while sent < passed * rate / _ARRAY and time.perf_counter() - begun < seconds:
-            await due.put(prepared[sent % len(prepared)])
+            await due.put(anew(prepared[sent % len(prepared)]))
             sent += 1
         await asyncio.sleep(0.005)
     for _ in senders:
