@@ -8,7 +8,7 @@ from hashlib import blake2b
 from detection.views import encode
 
 _MOST = 32_768
-"""Digests of a generation; there are two, of 3 MB each at most."""
+"""Digests of a generation; there are two."""
 _DIGEST = 20
 
 

@@ -24,7 +24,7 @@ class Fault(StrEnum):
     DEAF = "deaf"  # the server's answers do not pass, what it is asked does
     MUTE = "mute"  # what the server is asked does not pass
     SLOW = "slow"  # everything passes 200 ms later
-    FORGOTTEN = "forgotten"  # half open for good: what was connected before passes nothing ever again, nobody is told
+    FORGOTTEN = "forgotten"  # half open for good: what was connected passes nothing again; only a hang-up is told on
     RESET = "reset"  # every connection is reset, those that are made meanwhile, too
 
 
