@@ -31,7 +31,7 @@ _LONGEST_REASON = 500
 def make_router(state: DashboardState) -> APIRouter:
     """Return the routes of the accounts."""
     router = APIRouter(tags=["Accounts"])
-    journal = Journal(state.redis, lease_seconds=state.settings.lease_seconds, max_attempts=state.settings.max_attempts)
+    journal = Journal(state.redis)
     celery = make_celery(state.settings, "dashboard")
 
     @router.get("/api/receipts/{event_id}", summary="Was it looked at?")

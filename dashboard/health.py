@@ -140,7 +140,7 @@ def _rules_json(report: RulesReport) -> dict[str, object]:
 
 
 def _measured(state: DashboardState) -> CollectorRegistry:
-    status = health.pipeline_status(state.redis, state.engine, state.settings)
+    status = health.pipeline_status(state.redis, state.engine)
     registry = CollectorRegistry()
     for name, sentence in _HELP.items():
         if status.ledger is not None:

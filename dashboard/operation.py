@@ -61,7 +61,7 @@ class OperationPages:
 
     def pipeline(self) -> Response:
         """Show queues, ledger, workers and dead letters."""
-        status = health.pipeline_status(self._state.redis, self._state.engine, self._state.settings)
+        status = health.pipeline_status(self._state.redis, self._state.engine)
         return self._page("pipeline.html", section="pipeline", status=status, dead_letters=self._dead_letters())
 
     def _recent(self) -> Sequence[UploadStatus] | None:

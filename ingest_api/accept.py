@@ -12,32 +12,21 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import Protocol
 
 import structlog
 
 from ingest_api.packing import Placed, Post, Sizes, pack
 from pipeline.errors import JournalBusy, JournalUnavailable, PipelineError
+from pipeline.intake import Intake
 from pipeline.journal import KeptReceipt, NewChunk
 
 _MOST_BYTES_A_FLUSH = 8_000_000
 _ATTEMPTS = 2
 _TICK_SECONDS = 0.05
 _LAST_FLUSH_SECONDS = 5
+_WAIT_SECONDS = 1.6
 _PATIENCE = 0.25
 _MOST_PATIENCE_SECONDS = 0.005
-
-
-class Intake(Protocol):
-    """What journals a flush, and rings for it: ``pipeline.intake.Intake``."""
-
-    async def accept(
-        self, acceptor: str, flush: int, chunks: Sequence[NewChunk], receipts: Sequence[KeptReceipt]
-    ) -> tuple[int, list[bytes]]:
-        """Return the stamp of the flush, and the receipts that are kept."""
-
-    async def close(self) -> None:
-        """Hang up."""
 
 
 class Repeated(Exception):
@@ -51,9 +40,9 @@ class Repeated(Exception):
 class Acceptor:
     """Journals posts, many at a time. Everything but the counts for the witness belongs to one event loop."""
 
-    def __init__(self, intake: Intake, sizes: Sizes, *, wait_seconds: float, acceptor: str | None = None) -> None:
+    def __init__(self, intake: Intake, sizes: Sizes, *, wait_seconds: float = _WAIT_SECONDS) -> None:
         """Journal through ``intake``, and let no post wait longer than ``wait_seconds``."""
-        self.acceptor = acceptor or f"api-{secrets.token_hex(6)}"
+        self.acceptor = f"api-{secrets.token_hex(6)}"
         self._intake, self._sizes, self._wait = intake, sizes, wait_seconds
         self._flush = 0
         self._pending: deque[Post] = deque()

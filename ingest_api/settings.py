@@ -41,6 +41,3 @@ class IngestSettings(AddressSettings):
         ge=1_000_000,
         description="Bytes of Redis for the receipts of requests with an Idempotency-Key. The oldest go first.",
     )
-    accept_seconds: float = Field(
-        1.6, gt=0.1, le=1.8, description="Longest wait for the journal before a post is answered with 503."
-    )

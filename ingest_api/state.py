@@ -18,6 +18,7 @@ from ingest_api.rates import Rates
 from ingest_api.repeating import Keys
 from ingest_api.room import Room
 from ingest_api.settings import IngestSettings
+from pipeline.chunk import MOST_BYTES, MOST_EVENTS
 from pipeline.errors import StorageUnavailable
 from pipeline.health import durability
 from pipeline.intake import Intake
@@ -77,14 +78,12 @@ def make_state(
     settings: IngestSettings, pipe: PipeSettings, *, redis: Redis, intake: Intake, engine: Engine, celery: Celery
 ) -> IngestState:
     """Put the door together. ``redis`` and ``intake`` have to give up within the door's own patience."""
-    journal = Journal(redis, lease_seconds=pipe.lease_seconds, max_attempts=pipe.max_attempts)
-    sizes = Sizes(pipe.chunk_events, pipe.chunk_bytes, settings.max_pending_bytes)
-    acceptor = Acceptor(intake, sizes, wait_seconds=settings.accept_seconds)
+    acceptor = Acceptor(intake, Sizes(MOST_EVENTS, MOST_BYTES, settings.max_pending_bytes))
     return IngestState(
         settings=settings,
         pipe=pipe,
         redis=redis,
-        journal=journal,
+        journal=Journal(redis),
         engine=engine,
         celery=celery,
         acceptor=acceptor,

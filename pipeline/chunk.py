@@ -7,6 +7,8 @@ import msgspec
 from detection import Event
 
 VERSION = 1
+# How large a chunk grows, in events and bytes: what is judged well within the time that a task has.
+MOST_EVENTS, MOST_BYTES = 500, 1_000_000
 
 
 class UndecodableChunk(ValueError):

@@ -210,13 +210,13 @@ def durability(redis: Redis) -> str:
     return f"Redis writes its log {memory.get('appendfsync')}: a 202 survives a crash of processes, not a power cut."
 
 
-def pipeline_status(redis: Redis, engine: Engine, settings: PipeSettings) -> PipelineStatus:
+def pipeline_status(redis: Redis, engine: Engine) -> PipelineStatus:
     """Read the state of the pipe; PostgreSQL may be away, Redis may not.
 
     Raises:
         JournalUnavailable: Redis is away.
     """
-    journal = Journal(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
+    journal = Journal(redis)
     try:
         memory = redis.info("memory")
         set_aside = redis.llen(SET_ASIDE)

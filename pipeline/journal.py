@@ -19,6 +19,7 @@ from pipeline.errors import JournalUnavailable
 __all__ = ["EMPTY", "UPLOAD", "Journal", "KeptReceipt", "Lane", "Leased", "NewChunk", "OpenChunk", "Slice", "connect"]
 
 EMPTY = "+inf"
+_LEASE_SECONDS = 10.0  # whoever works is ended well before, by the time limit of tasks
 _GRACE = 1_000_000
 # Chunks are judged in company as long as all of them together are a small one.
 _COMPANY_EVENTS, _COMPANY_BYTES = 250, 1 << 18
@@ -61,7 +62,7 @@ class Slice:
 class Journal(Contents):
     """The accepted chunks that are not settled yet, and the steps that each of them takes."""
 
-    def __init__(self, redis: Redis, *, lease_seconds: float = 10.0, max_attempts: int = 3) -> None:
+    def __init__(self, redis: Redis, *, lease_seconds: float = _LEASE_SECONDS, max_attempts: int = 3) -> None:
         """Use ``redis``; a lease lasts ``lease_seconds``, and ``max_attempts`` failed attempts exhaust a chunk."""
         super().__init__(redis)
         self._lease = round(lease_seconds * 1_000_000)

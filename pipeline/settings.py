@@ -124,12 +124,9 @@ class PipeSettings(Section):
         SecretStr("postgresql://127.0.0.1:5432/sentinel"),
         description="PostgreSQL that holds the verdicts. When set, none is started.",
     )
-    lease_seconds: float = Field(10.0, gt=0, le=10, description="How long a worker may hold a chunk, in seconds.")
     max_attempts: int = Field(
         3, ge=3, description="Failed attempts on a chunk before it is split, or its one event a dead letter."
     )
-    chunk_events: int = Field(500, ge=10, le=2000, description="Most events in one chunk.")
-    chunk_bytes: int = Field(1_000_000, ge=10_000, description="About how many bytes of events one chunk holds.")
     bulk_bytes: int = Field(
         8_000_000,
         ge=1_000_000,

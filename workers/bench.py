@@ -16,7 +16,6 @@ from pipeline.settings import PipeSettings
 from pipeline.storage import make_engine
 from workers import detect
 from workers.detect import Bench, Ending
-from workers.settings import WorkerSettings
 from workers.split import SplitBench
 
 _PULSE_SECONDS = 1.0
@@ -29,12 +28,12 @@ _REDIS_SECONDS = 2.0
 class Worker:
     """Connections, rules and settings of this process."""
 
-    def __init__(self, pipe: PipeSettings, own: WorkerSettings) -> None:
+    def __init__(self, pipe: PipeSettings) -> None:
         """Make the parts; connections are made when they are used, rules loaded when something is to be judged."""
-        self.pipe, self.own = pipe, own
+        self.pipe = pipe
         self.redis = connect(pipe.redis_url.get_secret_value(), timeout=_REDIS_SECONDS)
         self.engine = make_engine(pipe.database_url.get_secret_value(), pool_size=1, application="sentinel-worker")
-        self.journal = Journal(self.redis, lease_seconds=pipe.lease_seconds, max_attempts=pipe.max_attempts)
+        self.journal = Journal(self.redis, max_attempts=pipe.max_attempts)
         self.holder = f"{family()}.{os.getpid()}."
         self.splitter = f"splitter-{os.getpid()}-{secrets.token_hex(4)}"
         self._pulsed: dict[str, float] = {}
@@ -63,10 +62,7 @@ class Worker:
             engine=self.engine,
             spool=self.pipe.spool,
             limits=self.pipe.record_limits,
-            chunk_events=self.pipe.chunk_events,
-            chunk_bytes=self.pipe.chunk_bytes,
             bulk_bytes=self.pipe.bulk_bytes,
-            slice_seconds=self.own.slice_seconds,
             splitter=self.splitter,
             ring=ring,
             acknowledged=self._acknowledged,
@@ -164,4 +160,4 @@ def follow_rules(pipe: PipeSettings, part: str) -> None:
 @cache
 def worker() -> Worker:
     """Return the one of this process."""
-    return Worker(PipeSettings(), WorkerSettings())
+    return Worker(PipeSettings())

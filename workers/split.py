@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Engine
 
-from pipeline.chunk import AcceptedEvent, Chunk, RejectedRecord, encode
+from pipeline.chunk import MOST_BYTES, MOST_EVENTS, AcceptedEvent, Chunk, RejectedRecord, encode
 from pipeline.errors import JournalFull, JournalUnavailable, LockedByAnother, QueueUnavailable, StorageUnavailable
 from pipeline.ids import upload_chunk
 from pipeline.journal import UPLOAD, Journal, Lane, Leased, NewChunk, Slice
@@ -20,6 +20,7 @@ from pipeline.storage import ledger, locks, rejections, transaction, uploads
 from workers.scanning import Fault, FoundRecord, Records
 
 _COPY_PIECE = 1 << 20
+_SLICE_SECONDS = 2.0
 _MOST_TURNS = 32  # so many uploads at once have chunks in Redis; those beyond wait on disk
 
 
@@ -34,14 +35,14 @@ class SplitBench:
     engine: Engine
     spool: Path
     limits: RecordLimits
-    chunk_events: int
-    chunk_bytes: int
     bulk_bytes: int
-    slice_seconds: float
     splitter: str
     ring: Callable[[Sequence[str], int], None]
     acknowledged: dict[int, int]  # per second of the accept stamp; kept until the witness has it
     holder: str = ""
+    chunk_events: int = MOST_EVENTS
+    chunk_bytes: int = MOST_BYTES
+    slice_seconds: float = _SLICE_SECONDS
 
 
 @dataclass(slots=True)

@@ -7,10 +7,12 @@ from redis import Redis
 from pipeline.journal import Journal, Lane
 from pipeline.queue import oldest_ring
 
+_MOST_OF_A_KIND = 1000
+
 Ring = Callable[[Lane, Sequence[str], int], None]
 
 
-def run(redis: Redis, journal: Journal, ring: Ring, *, limit: int) -> int:
+def run(redis: Redis, journal: Journal, ring: Ring) -> int:
     """Sweep both lanes once. Returns how many entries were rung again.
 
     Raises:
@@ -18,7 +20,7 @@ def run(redis: Redis, journal: Journal, ring: Ring, *, limit: int) -> int:
     """
     rung = 0
     for lane in Lane:
-        stamp, entries = journal.due(lane, oldest_ring(redis, lane), limit=limit)
+        stamp, entries = journal.due(lane, oldest_ring(redis, lane), limit=_MOST_OF_A_KIND)
         if entries:
             ring(lane, entries, stamp)
         rung += len(entries)

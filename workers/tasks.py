@@ -41,7 +41,7 @@ def split_task(task: Task, entry_id: str, _stamp: int, version: int) -> None:
 def sweep_task() -> None:
     """Ring again for what stays open too long."""
     with _outage_is_not_an_error():
-        rung = sweep.run(worker().redis, worker().journal, _ring, limit=worker().own.sweep_limit)
+        rung = sweep.run(worker().redis, worker().journal, _ring)
         worker().pulse(Queue.MAINTENANCE)
         worker().pulse(health.BEAT)
     if rung:

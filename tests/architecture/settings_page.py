@@ -16,13 +16,11 @@ from alerting.settings import AlertSettings
 from deploy.settings import LauncherSettings
 from ingest_api.settings import IngestSettings
 from pipeline.settings import PREFIX, PipeSettings, Section, is_secret
-from workers.settings import WorkerSettings
 
 SECTIONS: Mapping[type[Section], str] = {
     LauncherSettings: "The launcher, `sentinel up`",
     PipeSettings: "Every process",
     IngestSettings: "The ingestion API",
-    WorkerSettings: "The workers",
     AlertSettings: "The alert worker",
 }
 _HEAD = """\

@@ -133,9 +133,8 @@ def workers(redis_client: redis.Redis, engine: Engine, tmp_path: Path) -> Worker
     journal, rules, pipe = Journal(redis_client), load_rule_set(), PipeSettings(home=tmp_path)
     bench = detect.Bench(journal, engine, Scanner(rules), rules.version, Severity.LOW, lambda: None)
     splitting = SplitBench(
-        journal=journal, engine=engine, spool=pipe.spool, limits=pipe.record_limits, chunk_events=pipe.chunk_events,
-        chunk_bytes=pipe.chunk_bytes, bulk_bytes=pipe.bulk_bytes, slice_seconds=2.0, splitter="splitter-test",
-        ring=lambda _entries, _stamp: None, acknowledged={},
+        journal=journal, engine=engine, spool=pipe.spool, limits=pipe.record_limits,
+        bulk_bytes=pipe.bulk_bytes, splitter="splitter-test", ring=lambda _entries, _stamp: None, acknowledged={},
     )  # fmt: skip
     return Workers(journal, bench, splitting)
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pipeline.health import pipeline_status
-from pipeline.settings import PipeSettings
 from tests.acceptance.calling import balanced_ledger, event, get, judged
 from tests.faults.conftest import Installation
 from tests.faults.victims import pid_of
@@ -101,4 +100,4 @@ def test_poison_leaves_the_accounts_alone(installation: Installation) -> None:
     judged(installation.up, [event(), event(tool="os_shell")])
     balanced_ledger(installation.up)
 
-    assert pipeline_status(valkey, installation.engine, PipeSettings()).dead_letters == 0
+    assert pipeline_status(valkey, installation.engine).dead_letters == 0

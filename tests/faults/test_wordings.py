@@ -42,7 +42,7 @@ _SWEEPS = 2
 _PATCH = """
 import asyncio, os, signal, time
 from pathlib import Path
-from pipeline import intake
+from pipeline import intake, journal
 from pipeline.storage import verdicts
 from workers import detect, sweep
 
@@ -80,6 +80,7 @@ async def accepted(self, *arguments):
     self.later = asyncio.create_task(later())
     return time.time_ns() // 1000, []
 
+journal.Journal.__init__.__kwdefaults__["lease_seconds"] = 2.0
 detect._judge, verdicts.claim, intake.Intake.accept = judged, claimed, accepted
 sweep.oldest_ring = lambda *arguments: "9" * 17 if has("unguarded sweep") else oldest_ring(*arguments)
 """
@@ -99,7 +100,6 @@ def whole(folder: Path) -> Iterator[Installation]:
     """Run a stack whose wording can be changed, with short leases."""
     settings = {
         "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
-        "SENTINEL_LEASE_SECONDS": "2",
         "SENTINEL_CANARY_SECONDS": "0",
     }
     with linked(folder, **settings) as (made, _):

@@ -20,8 +20,7 @@ def splitting(engine: Engine, redis_client: redis.Redis, spool: Path) -> SplitBe
     pipe = PipeSettings()
     return SplitBench(
         journal=Journal(redis_client), engine=engine, spool=spool, limits=pipe.record_limits,
-        chunk_events=pipe.chunk_events, chunk_bytes=pipe.chunk_bytes, bulk_bytes=pipe.bulk_bytes, slice_seconds=2.0,
-        splitter="splitter-test", ring=lambda _entries, _stamp: None, acknowledged={},
+        bulk_bytes=pipe.bulk_bytes, splitter="splitter-test", ring=lambda _entries, _stamp: None, acknowledged={},
     )  # fmt: skip
 
 

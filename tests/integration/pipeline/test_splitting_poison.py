@@ -29,11 +29,10 @@ _WORKER = """
 import os, sys
 from pipeline.settings import PipeSettings
 from workers.bench import Worker, bury_children
-from workers.settings import WorkerSettings
 pipe = PipeSettings()
 print(bury_children(pipe), flush=True)
 if not (child := os.fork()):
-    here = Worker(pipe, WorkerSettings())
+    here = Worker(pipe)
     here.journal.lease(sys.argv[1], here.holder + "x")
     os._exit(0)
 os.waitpid(child, 0)

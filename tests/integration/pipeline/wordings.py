@@ -104,10 +104,10 @@ def ring_before_journal(world: ChunkWorld, chunks: Flush, number: int) -> bool:
     return as_it_is(world, chunks, number)
 
 
-def unguarded_sweep(_: Redis, journal: Journal, ring: Callable[..., None], *, limit: int) -> None:
+def unguarded_sweep(_: Redis, journal: Journal, ring: Callable[..., None]) -> None:
     """Ring for everything that is not leased, whatever waits in the queue."""
     for lane in Lane:
-        stamp, entries = journal.due(lane, _NEVER, limit=limit)
+        stamp, entries = journal.due(lane, _NEVER, limit=10)
         ring(lane, entries, stamp)
 
 

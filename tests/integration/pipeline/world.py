@@ -278,7 +278,7 @@ class World(ABC):
                 self.redis.zadd(f"sentinel:rung:{lane}", {entry: int(stamp) - _AGE})
 
     def _sweep(self) -> None:
-        self.wording.sweep(self.redis, self.journal, self.ring, limit=10)
+        self.wording.sweep(self.redis, self.journal, self.ring)
 
     def _read(self) -> None:
         found = ledger.read(self.engines["L"], self.journal)

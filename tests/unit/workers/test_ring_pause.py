@@ -6,7 +6,6 @@ from pydantic import SecretStr
 from pipeline.queue import Queue
 from pipeline.settings import PipeSettings
 from workers.bench import Worker
-from workers.settings import WorkerSettings
 
 
 @pytest.mark.parametrize(("queue", "pause"), [(Queue.REALTIME, 0.25), (Queue.BULK, 1.0)])
@@ -19,7 +18,7 @@ def test_one_ring_is_worth_many_alerts(monkeypatch: pytest.MonkeyPatch, queue: Q
     nowhere = PipeSettings(
         redis_url=SecretStr("redis://127.0.0.1:1"), database_url=SecretStr("postgresql://127.0.0.1:1")
     )
-    worker = Worker(nowhere, WorkerSettings())
+    worker = Worker(nowhere)
 
     rung = []
     for passed in (0.0, pause * 0.9, pause, pause * 1.9, pause * 2.1):
