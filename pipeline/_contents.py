@@ -2,14 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import cast
 
 from redis import Redis
 
-from pipeline._accepting import Lane
 from pipeline._scripts import translated
 
 UPLOAD = "upload:"
+
+
+class Lane(StrEnum):
+    """The way a chunk travels; each has its own queue and its own workers."""
+
+    REALTIME = "realtime"
+    BULK = "bulk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +116,6 @@ class Contents:
             lane: None if at is None else max(0.0, round(now - int(at) / 1e6, 3))
             for lane, at in zip(Lane, found, strict=True)
         }
-
-    def waiting_bytes(self, lane: Lane) -> int:
-        """Return how many bytes of a lane's chunks are in the journal."""
-        with translated():
-            return int(cast("bytes | None", self._redis.hget("sentinel:bytes", lane)) or 0)
 
     def uploaded_bytes(self) -> int:
         """Return how many bytes of uploads' chunks are in the journal; posts on the same lane do not count."""

@@ -15,14 +15,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import NoScriptError, ResponseError
 
-from pipeline._accepting import KeptReceipt, NewChunk, accept_arguments
 from pipeline._scripts import sources, translated
+from pipeline.journal import KeptReceipt, NewChunk
 
 
 class Intake:
     """Journals the flushes of one process, one after the other, and rings for them in the same step."""
 
-    def __init__(self, url: str, bell: str, *, timeout: float, receipt_bytes: int = 64_000_000) -> None:
+    def __init__(self, url: str, bell: str, *, timeout: float, receipt_bytes: int) -> None:
         """Write to the Redis at ``url``.
 
         Args:
@@ -53,7 +53,7 @@ class Intake:
             JournalFull: Redis refused for want of memory; nothing was journaled.
             JournalUnavailable: the outcome is unknown.
         """
-        arguments = accept_arguments(acceptor, flush, chunks, self._bell, receipts, self._receipt_bytes)
+        arguments = _arguments(acceptor, flush, chunks, self._bell, receipts, self._receipt_bytes)
         with translated():
             try:
                 async with asyncio.timeout(self._timeout):
@@ -83,3 +83,14 @@ class Intake:
             # An answer that is still under way must never be taken for that of the next command.
             await self._connection.disconnect(nowait=True)
             raise
+
+
+def _arguments(
+    acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str, receipts: Sequence[KeptReceipt], most: int
+) -> list[str | int | bytes]:
+    arguments: list[str | int | bytes] = [acceptor, flush, bell, most, len(receipts)]
+    for kept in receipts:
+        arguments += [kept.name, kept.value]
+    for chunk in chunks:
+        arguments += [chunk.chunk_id, chunk.lane, chunk.events, chunk.upload_id, chunk.body, chunk.receipt]
+    return arguments

@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from redis import Redis
 
-from pipeline._accepting import KeptReceipt, Lane, NewChunk, accept_arguments
-from pipeline._contents import UPLOAD, Contents, OpenChunk
+from pipeline._contents import UPLOAD, Contents, Lane, OpenChunk
 from pipeline._scripts import connect, sources, translated
 from pipeline.errors import JournalUnavailable
 
@@ -26,6 +25,29 @@ _COMPANY_EVENTS, _COMPANY_BYTES = 250, 1 << 18
 _UNDER_MEMORY_PRESSURE = (
     "lease", "lease_more", "settle", "postpone", "fail", "sweep", "pass_on", "split", "reach", "bereave",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """A chunk to be journaled: its id, its lane, how many events it holds, and its encoded bytes.
+
+    ``receipt`` names the kept receipt of the request that it belongs to, where that bore an idempotency key.
+    """
+
+    chunk_id: str
+    lane: Lane
+    events: int
+    body: bytes
+    upload_id: str = ""
+    receipt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReceipt:
+    """A receipt that is kept under a name, so that the same request is accepted once."""
+
+    name: str
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +90,6 @@ class Journal(Contents):
         self._lease = round(lease_seconds * 1_000_000)
         self.max_attempts = max_attempts
         self._scripts = {name: redis.register_script(source) for name, source in sources(_UNDER_MEMORY_PRESSURE)}
-
-    def accept(self, acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str = "") -> int:
-        """Do what ``pipeline.intake.Intake.accept`` does, without an event loop."""
-        return int(self._run("accept", accept_arguments(acceptor, flush, chunks, bell))[0])
 
     def lease(self, entry_id: str, token: str) -> Leased | None:
         """Take an entry for a while. Returns None when it is gone, or somebody else works on it."""

@@ -13,6 +13,7 @@ from ingest_api.pressure import Pressure
 from pipeline.errors import LaneCrowded
 from pipeline.journal import Journal, Lane, NewChunk
 from tests.integration.ingest_api.events import event, eventually, post, problem, raw
+from tests.integration.pipeline.bench import accept
 
 _BULK = 501
 
@@ -96,7 +97,7 @@ def test_what_is_settled_says_whether_a_lane_moves_not_what_stands_first(
     watched = Pressure(redis_client, share=1.0, backlog=1)
     journal.open_upload("u", 1, file_name="f.json", bytes_total=1, path="u.json")
     for flush, name in enumerate(("waits", "goes"), 1):
-        journal.accept("a", flush, [NewChunk(name, Lane.BULK, 1, b"x")])
+        accept(journal, "a", flush, [NewChunk(name, Lane.BULK, 1, b"x")])
     watched._look()
     assert _is_crowded(watched)
 

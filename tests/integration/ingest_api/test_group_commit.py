@@ -31,7 +31,7 @@ def _post(user: str, size: int = 200) -> Post:
 
 
 def _acceptor(redis_url: str) -> Acceptor:
-    return Acceptor(Intake(redis_url, "bell of @chunk@", timeout=5), SIZES, wait_seconds=10)
+    return Acceptor(Intake(redis_url, "bell of @chunk@", timeout=5, receipt_bytes=10_000), SIZES, wait_seconds=10)
 
 
 async def _posted_before_the_first_flush(acceptor: Acceptor, posts: Sequence[Post]) -> list[Placed | BaseException]:

@@ -1,9 +1,9 @@
 """What the protocol's tests share: a bench with real rules, chunks of real events, and a kill between any two steps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 from sqlalchemy import Engine, text
@@ -12,6 +12,7 @@ from sqlalchemy import event as events
 from detection import SHIPPED_PACKS, Event, Scanner, Severity, Verdict, load_rule_set
 from pipeline.chunk import AcceptedEvent, Chunk, encode
 from pipeline.ids import new_uuid
+from pipeline.intake import _arguments
 from pipeline.journal import Journal, Lane, NewChunk
 from pipeline.storage import transaction
 from workers.detect import Bench
@@ -112,13 +113,23 @@ def event(prompt: str = "hello", tool: str = "web_search", user: str = "alice") 
     return Event("2024-01-15T14:30:00Z", user, "ChatBot", tool, prompt, "ok")
 
 
+def accept(journal: Journal, acceptor: str, flush: int, chunks: Sequence[NewChunk], bell: str = "") -> int:
+    """Journal as ``pipeline.intake.Intake`` does, without an event loop. Returns the stamp."""
+    return int(journal._run("accept", _arguments(acceptor, flush, chunks, bell, [], 0))[0])
+
+
+def waiting_bytes(journal: Journal, lane: Lane) -> int:
+    """Return how many bytes of a lane's chunks are in the journal."""
+    return int(cast("bytes | None", journal._redis.hget("sentinel:bytes", lane)) or 0)
+
+
 def accepted(
     journal: Journal, *found: Event, lane: Lane = Lane.REALTIME, acceptor: str = "test", flush: int = 1
 ) -> str:
     """Journal one chunk of events. Returns its id."""
     chunk_id = new_uuid().hex
     body = encode(Chunk([AcceptedEvent(1_700_000_000_000_000, item) for item in found]))
-    assert journal.accept(acceptor, flush, [NewChunk(chunk_id, lane, len(found), body)])
+    assert accept(journal, acceptor, flush, [NewChunk(chunk_id, lane, len(found), body)])
     return chunk_id
 
 

@@ -16,6 +16,7 @@ from pipeline.journal import Lane, NewChunk
 from pipeline.queue import doorbell, make_celery
 from pipeline.rerun import rerun
 from pipeline.settings import PipeSettings
+from tests.integration.pipeline import bench
 from tests.integration.pipeline.stepping import step
 from tests.integration.pipeline.world import POISON, Plot, Wording, World
 
@@ -100,7 +101,7 @@ def accept(world: ChunkWorld, chunks: Flush, number: int) -> bool:
     """Journal as the API does: a second time when the outcome is unknown. Returns whether the answer is 202."""
     for _ in range(2):
         with suppress(JournalUnavailable):
-            return bool(world.journal.accept("api", number, chunks, _BELL))
+            return bool(bench.accept(world.journal, "api", number, chunks, _BELL))
     return False
 
 

@@ -12,7 +12,7 @@ from pipeline.errors import StorageUnavailable
 from pipeline.ids import EventId
 from pipeline.journal import Journal, Lane, OpenChunk
 from pipeline.storage import erasure, ledger, partitions, receipts, transaction
-from tests.integration.pipeline.bench import accepted, event, make_bench, one, rows
+from tests.integration.pipeline.bench import accepted, event, make_bench, one, rows, waiting_bytes
 from workers import detect, upkeep
 from workers.detect import Ending
 
@@ -52,7 +52,7 @@ def test_a_chunk_that_vanishes_from_the_journal_is_a_deficit(engine: Engine, red
 
     assert ledger.read(engine, journal).deficit == 3
     assert journal.in_flight() == 0
-    assert journal.waiting_bytes(Lane.REALTIME) == 0
+    assert waiting_bytes(journal, Lane.REALTIME) == 0
 
 
 def test_the_witness_sees_what_a_redis_that_lost_its_tail_does_not(engine: Engine, redis_client: Redis) -> None:

@@ -15,7 +15,7 @@ from pipeline.rerun import rerun
 from pipeline.settings import PipeSettings
 from pipeline.storage import dead_letters, ledger, make_engine, receipts, transaction
 from tests import servers
-from tests.integration.pipeline.bench import Fuse, Killed, accepted, event, kills, make_bench, one, rows
+from tests.integration.pipeline.bench import Fuse, Killed, accept, accepted, event, kills, make_bench, one, rows
 from workers import detect
 from workers.detect import Ending
 
@@ -96,7 +96,7 @@ def test_a_flush_that_is_sent_again_changes_nothing(engine: Engine, redis_client
     journal = Journal(redis_client)
     chunk = NewChunk(ChunkId.parse("0" * 32).root.hex, Lane.REALTIME, 3, b"body")
 
-    first, again = journal.accept("api", 1, [chunk]), journal.accept("api", 1, [chunk])
+    first, again = accept(journal, "api", 1, [chunk]), accept(journal, "api", 1, [chunk])
 
     assert first == again > 0
     assert _balanced(engine, journal).accepted == 3
@@ -107,9 +107,9 @@ def test_a_flush_that_arrives_late_changes_nothing(engine: Engine, redis_client:
     A script that its sender gave up on, and that arrives behind a later one, journals nothing.
     """
     journal = Journal(redis_client)
-    journal.accept("api", 2, [NewChunk("1" * 32, Lane.REALTIME, 1, b"body")])
+    accept(journal, "api", 2, [NewChunk("1" * 32, Lane.REALTIME, 1, b"body")])
 
-    assert journal.accept("api", 1, [NewChunk("2" * 32, Lane.REALTIME, 5, b"late")]) == 0
+    assert accept(journal, "api", 1, [NewChunk("2" * 32, Lane.REALTIME, 5, b"late")]) == 0
     assert _balanced(engine, journal).accepted == 1
 
 
@@ -302,7 +302,7 @@ def test_a_chunk_that_cannot_be_decoded_is_one_dead_letter_for_all_its_events(
     """
     bench = make_bench(redis_client, engine)
     chunk_id = "a" * 32
-    bench.journal.accept("test", 1, [NewChunk(chunk_id, Lane.REALTIME, 7, b"\xc1 damaged")])
+    accept(bench.journal, "test", 1, [NewChunk(chunk_id, Lane.REALTIME, 7, b"\xc1 damaged")])
 
     outcomes = [detect.run(chunk_id, bench) for _ in range(4)]
 

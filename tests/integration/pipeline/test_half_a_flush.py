@@ -17,7 +17,7 @@ def _flush(redis_url: str) -> tuple[int, list[bytes]]:
     chunks = [NewChunk(id_, lane, 1, b"x", receipt="key") for id_, lane in zip(_IDS, Lane, strict=True)]
 
     async def accept() -> tuple[int, list[bytes]]:
-        intake = Intake(redis_url, "bell of @chunk@", timeout=5)
+        intake = Intake(redis_url, "bell of @chunk@", timeout=5, receipt_bytes=10_000)
         try:
             return await intake.accept("a", 1, chunks, [_RECEIPT])
         finally:

@@ -16,7 +16,18 @@ from pipeline.ids import BatchId, ChunkId, EventId, new_uuid
 from pipeline.journal import Journal, Lane, Leased, NewChunk
 from pipeline.settings import PipeSettings
 from pipeline.storage import batches, ledger, receipts, verdicts
-from tests.integration.pipeline.bench import Fuse, Killed, accepted, event, kills, make_bench, one, rows
+from tests.integration.pipeline.bench import (
+    Fuse,
+    Killed,
+    accept,
+    accepted,
+    event,
+    kills,
+    make_bench,
+    one,
+    rows,
+    waiting_bytes,
+)
 from workers import bench as bench_of_process
 from workers import detect
 from workers.detect import Bench, Ending
@@ -238,7 +249,7 @@ def test_halves_take_the_place_of_their_chunk(engine: Engine, redis_client: Redi
     upload_id = str(new_uuid())
     body = encode(Chunk([AcceptedEvent(1, event(name)) for name in ("poison", "b", "c")], upload_id=upload_id))
     chunk_id = new_uuid().hex
-    stamp = bench.journal.accept("somebody", 1, [NewChunk(chunk_id, Lane.BULK, 3, body, upload_id)])
+    stamp = accept(bench.journal, "somebody", 1, [NewChunk(chunk_id, Lane.BULK, 3, body, upload_id)])
     _exhausted(bench, chunk_id)
 
     assert detect.run(chunk_id, bench) is Ending.SPLIT
@@ -254,7 +265,7 @@ def test_halves_take_the_place_of_their_chunk(engine: Engine, redis_client: Redi
     read = ledger.read(engine, bench.journal)
     assert (read.accepted, read.in_flight, read.deficit) == (3, 3, 0)
     assert bench.journal.in_flight() == 3
-    assert bench.journal.waiting_bytes(Lane.BULK) > 0
+    assert waiting_bytes(bench.journal, Lane.BULK) > 0
 
 
 @pytest.mark.parametrize("step", range(_STEPS + 1))
@@ -322,7 +333,7 @@ def test_refused_records_are_kept_when_their_chunk_is_split(engine: Engine, redi
     bench = _poisoned(redis_client, engine)
     events = [AcceptedEvent(1, event(prompt)) for prompt in ("a", "poison")]
     chunk = Chunk(events, [RejectedRecord("b", 7, "", "", "")])
-    bench.journal.accept("test", 1, [NewChunk(new_uuid().hex, Lane.REALTIME, 2, encode(chunk))])
+    accept(bench.journal, "test", 1, [NewChunk(new_uuid().hex, Lane.REALTIME, 2, encode(chunk))])
 
     _drain(bench)
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from pipeline.ids import new_uuid
 from pipeline.journal import UPLOAD, Journal, Lane
 from pipeline.records import RecordLimits
-from tests.integration.pipeline.bench import accepted, event, make_bench, one
+from tests.integration.pipeline.bench import accepted, event, make_bench, one, waiting_bytes
 from workers import detect, split
 from workers.split import SplitBench
 
@@ -116,7 +116,7 @@ def test_posts_do_not_keep_an_upload_waiting_however_many_they_are(
 
     def posting_and_done() -> bool:
         nonlocal posted
-        while lanes.journal.waiting_bytes(Lane.BULK) - lanes.journal.uploaded_bytes() < 2 * _BULK:
+        while waiting_bytes(lanes.journal, Lane.BULK) - lanes.journal.uploaded_bytes() < 2 * _BULK:
             lanes.post(posted := posted + 1)
         return lanes.judged(upload) == 20
 

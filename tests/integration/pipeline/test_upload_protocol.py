@@ -19,7 +19,7 @@ from pipeline.records import RecordLimits
 from pipeline.storage import ledger, locks, make_engine, rejections, transaction, uploads
 from pipeline.storage.uploads import UploadStatus
 from tests import servers
-from tests.integration.pipeline.bench import Fuse, FusedJournal, kills, make_bench, rows
+from tests.integration.pipeline.bench import Fuse, FusedJournal, kills, make_bench, rows, waiting_bytes
 from workers import detect, split
 from workers.split import SplitBench
 
@@ -94,7 +94,7 @@ def test_a_file_is_split_judged_and_accounted_for(engine: Engine, redis_client: 
     _all_is_there(found, engine, bench.journal)
     assert list(tmp_path.iterdir()) == []
     assert bench.journal.open_uploads() == []
-    assert bench.journal.waiting_bytes(Lane.BULK) == 0
+    assert waiting_bytes(bench.journal, Lane.BULK) == 0
 
 
 def test_a_kill_between_any_two_steps_of_splitting_neither_loses_nor_doubles(

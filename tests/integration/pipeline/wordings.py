@@ -20,6 +20,7 @@ from pipeline.ids import EventId
 from pipeline.journal import Journal, Lane, Leased, NewChunk, OpenChunk
 from pipeline.storage import dead_letters, ledger, transaction, verdicts
 from pipeline.storage.verdicts import Found
+from tests.integration.pipeline.bench import accept
 from tests.integration.pipeline.chunk_world import ChunkWorld, Flush
 from tests.integration.pipeline.chunk_world import accept as as_it_is
 from tests.integration.pipeline.stepping import SteppedJournal
@@ -127,7 +128,7 @@ def rerun_through_accept(event: EventId, *, journal: Journal, engine: Engine, ce
         letter = dead_letters.find(connection, event)
     if letter:
         chunk = _again(letter, f"{event}~1")
-        celery.ring(Lane.REALTIME, [chunk.chunk_id], journal.accept("rerun", 1, [chunk]))
+        celery.ring(Lane.REALTIME, [chunk.chunk_id], accept(journal, "rerun", 1, [chunk]))
 
 
 @contextmanager
