@@ -216,7 +216,7 @@ class Launcher:
 
     async def _prepare(self, supervisor: Supervisor, spec: ProcessSpec) -> None:
         for _ in range(_PREPARATIONS):
-            status, _ = await supervisor.run_once(spec)
+            status = await supervisor.run_once(spec)
             if status == 0:
                 self._remembered.schema = services.newest_schema()
                 self._home.remember(self._remembered)

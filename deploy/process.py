@@ -89,18 +89,6 @@ def start(spec: ProcessSpec, output: IO[bytes] | int, *, keep_open: Sequence[int
     )
 
 
-def stop(process: subprocess.Popen[bytes], with_signal: signal.Signals, patience: float) -> None:
-    """End a process: in order if it can be done in ``patience`` seconds, else at once. Its whole group goes with it."""
-    if process.poll() is None:
-        process.send_signal(with_signal)
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    kill_group(process.pid)
-
-
 def kill_group(leader: int) -> None:
     """Kill what is left of a process group."""
     try:

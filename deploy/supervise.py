@@ -57,8 +57,8 @@ class Supervisor:
             self._services[spec.name] = service
             service.task = asyncio.create_task(self._keep(service))
 
-    async def run_once(self, spec: ProcessSpec) -> tuple[int, list[str]]:
-        """Run a process to its end, and show what it says. Returns its exit status and its last lines."""
+    async def run_once(self, spec: ProcessSpec) -> int:
+        """Run a process to its end, and show what it says. Returns its exit status."""
         log = ServiceLog(spec.name, self._home.logs, self._console, loud=True)
         child = await Watched.start(spec, log, self._guard, self._lock)
         try:
@@ -68,7 +68,7 @@ class Supervisor:
             await child.wait()
             raise
         log.close()
-        return status, list(log.last)
+        return status
 
     def children(self) -> tuple[Child, ...]:
         """Return who is running now."""

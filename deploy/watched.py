@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 
 from deploy import forking, process
@@ -37,7 +36,6 @@ class Watched:
 
     def __init__(self, running: forking.Running, guard: GuardLink, reader: _Reader) -> None:
         self.pid = running.pid
-        self.since = time.monotonic()
         self._running = running
         self._guard = guard
         self._reader = reader

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +58,10 @@ class Server:
     def stop(self) -> None:
         """End the server in order."""
         if self.running is not None:
-            process.stop(self.running, self.spec.stop_signal, patience=_PATIENCE)
-            self.running = None
+            self.running.send_signal(self.spec.stop_signal)
+            with suppress(subprocess.TimeoutExpired):
+                self.running.wait(_PATIENCE)
+            self.kill()
 
     def restart(self) -> None:
         """Start the server again, on the same port and data, and wait for it."""
