@@ -5,6 +5,7 @@ is only a hint, so an envelope may be taken off the queue safely: the sweep ring
 the list ``sentinel:set-aside`` and counted.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +19,6 @@ from redis.exceptions import RedisError
 from structlog import get_logger
 
 SET_ASIDE = "sentinel:set-aside"
-TASK_QUEUES = frozenset({"realtime", "bulk", "alerts", "maintenance"})
 _MOST_KEPT = 1000
 _MOST_BYTES = 65536
 _LONGEST_WAIT = 2.0
@@ -26,6 +26,8 @@ _LONGEST_WAIT = 2.0
 
 class Channel(stock.Channel):
     """A channel whose consumer survives any bytes on its queues."""
+
+    task_queues: Collection[str] = ()
 
     def _brpop_read(self, **options: Any) -> bool:  # noqa: ANN401 - kombu's signature
         taken: dict[str, bytes] = {}
@@ -57,7 +59,7 @@ class Channel(stock.Channel):
         try:
             message = self.Message(loads(bytes_to_str(item)), channel=self)
             dict(message.delivery_info)
-            if queue in TASK_QUEUES:  # replies to remote control travel over lists too, and are no tasks
+            if queue in self.task_queues:  # replies to remote control travel over lists too, and are no tasks
                 _ = message.headers["task"], message.headers["id"]
                 arguments, keywords, _ = message.payload
                 list(arguments), dict(keywords)
@@ -96,7 +98,8 @@ class Amqp(AMQP):
     Connection = Connection
 
 
-def install() -> None:
-    """Make kombu use this transport for ``redis://`` and ``rediss://``."""
+def install(task_queues: Collection[str]) -> None:
+    """Make kombu use this transport for ``redis://`` and ``rediss://``; on ``task_queues`` there are only tasks."""
+    Channel.task_queues = frozenset(task_queues)
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

@@ -6,8 +6,7 @@ import inspect
 class PipelineError(Exception):
     """Something in the pipe failed."""
 
-    def __init__(self, message: str = "", **facts: object) -> None:
-        self.facts = facts
+    def __init__(self, message: str = "") -> None:
         super().__init__(message or inspect.getdoc(type(self)))
 
 

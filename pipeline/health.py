@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 
 from detection import RuleError
+from pipeline._scripts import translated
 from pipeline._transport import SET_ASIDE
 from pipeline.errors import JournalUnavailable, StorageUnavailable
 from pipeline.journal import Journal, Lane, connect
@@ -128,11 +129,9 @@ def pulse_ages(redis: Redis) -> dict[str, float]:
     Raises:
         JournalUnavailable: Redis is away.
     """
-    try:
+    with translated():
         seconds, micros = redis.time()
         found = cast("dict[bytes, bytes]", redis.hgetall(_PULSES))
-    except RedisError as error:
-        raise JournalUnavailable(str(error)) from error
     now = seconds + micros / 1e6
     return {part.decode(): max(0.0, now - float(at)) for part, at in found.items()}
 
@@ -161,14 +160,12 @@ def rules_reports(redis: Redis) -> list[RulesReport]:
     Raises:
         JournalUnavailable: Redis is away.
     """
-    try:
+    with translated():
         seconds, _ = redis.time()
         found = cast("dict[bytes, bytes]", redis.hgetall(_RULES))
         reports = [_decoder.decode(report) for report in found.values()]
         if gone := [report.process for report in reports if seconds - report.at > _FORGOTTEN_SECONDS]:
             redis.hdel(_RULES, *gone)
-    except RedisError as error:
-        raise JournalUnavailable(str(error)) from error
     return sorted((each for each in reports if is_alive(seconds - each.at)), key=lambda report: report.process)
 
 
@@ -217,11 +214,9 @@ def pipeline_status(redis: Redis, engine: Engine) -> PipelineStatus:
         JournalUnavailable: Redis is away.
     """
     journal = Journal(redis)
-    try:
+    with translated():
         memory = redis.info("memory")
         set_aside = redis.llen(SET_ASIDE)
-    except RedisError as error:
-        raise JournalUnavailable(str(error)) from error
     counted, buried = _counted(engine, journal)
     told, flights = _watched(engine)
     bound = int(memory.get("maxmemory", 0))
@@ -248,10 +243,8 @@ def queue_statuses(redis: Redis, journal: Journal) -> list[QueueStatus]:
     """
     ages = pulse_ages(redis)
     oldest, idle, opened = journal.oldest(), journal.idle(), journal.open_counts()
-    try:
+    with translated():
         lengths = waiting(redis)
-    except RedisError as error:
-        raise JournalUnavailable(str(error)) from error
     lanes = {lane.value: lane for lane in Lane}
     return [
         QueueStatus(

@@ -47,7 +47,7 @@ class TaskName(StrEnum):
 
 def make_celery(settings: PipeSettings, name: str) -> Celery:
     """Make the Celery app of one process. Nothing is connected until it is used."""
-    _transport.install()
+    _transport.install([str(queue) for queue in Queue])
     app = Celery(name, broker=settings.redis_url.get_secret_value(), amqp=_transport.Amqp, set_as_current=False)
     app.conf.update(
         task_serializer="json",

@@ -212,7 +212,7 @@ uploads = Table(
     metadata,
     Column("upload_id", Uuid, primary_key=True),
     _text("file_name"),
-    _text("state"),  # received | splitting | analyzing | failed; "done" is what the counts of the chunks say
+    _text("state"),  # analyzing | failed; before that the journal knows, and "done" is what the chunks' counts say
     Column("bytes_total", BigInteger, nullable=False),
     Column("bytes_read", BigInteger, nullable=False),
     Column("accepted", BigInteger, nullable=False),

@@ -4,7 +4,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-_LOCK = 0x54414C4C
+from pipeline.storage import locks
+
+_LOCK = "tallies"
 _FOLD = (
     "WITH gone AS (DELETE FROM tallies WHERE bucket >= :start AND bucket < :end RETURNING *) "
     "INSERT INTO tallies (bucket, dimension, value, events, flagged) "
@@ -25,7 +27,7 @@ def fold(connection: Connection, *, unit: str, start: datetime, end: datetime) -
 def fold_a_minute(connection: Connection, *, start: datetime, end: datetime) -> bool:
     """Fold the first minute of a span that still has several rows per value. Returns whether there was one."""
     span = {"start": start, "end": end}
-    if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}).scalar_one():
+    if not locks.is_had(connection, _LOCK):
         return False
     bucket = connection.execute(text(_SCATTERED), span).scalar()
     if bucket is None:
