@@ -14,8 +14,8 @@ from pipeline.errors import JournalUnavailable, StorageUnavailable
 from pipeline.http import Problem
 from pipeline.ids import parse_uuid
 from pipeline.journal import Journal
-from pipeline.storage import alert_reading, reading, uploads
-from pipeline.storage.alert_reading import DeadLetterLine
+from pipeline.storage import dead_letters, reading, uploads
+from pipeline.storage.dead_letters import DeadLetter
 from pipeline.storage.uploads import UploadStatus
 
 _RECENT = 20
@@ -71,10 +71,10 @@ class OperationPages:
         except (StorageUnavailable, JournalUnavailable, RedisError):
             return None
 
-    def _dead_letters(self) -> Sequence[DeadLetterLine] | None:
+    def _dead_letters(self) -> Sequence[DeadLetter] | None:
         try:
             with reading.snapshot(self._state.engine) as connection:
-                return alert_reading.dead_letter_page(connection, limit=_DEAD_LETTERS)
+                return dead_letters.listing(connection, limit=_DEAD_LETTERS, largest=0)
         except (StorageUnavailable, reading.TooSlow):
             return None
 

@@ -65,8 +65,7 @@ def prefers_page(request: Request) -> bool:
     return html >= 0 and (json < 0 or html < json)
 
 
-def full(_: object = None) -> Problem:
-    """Return the answer for a journal that must not take more."""
+def _full(_: object) -> Problem:
     return Problem(
         503,
         "Redis is near its memory bound",
@@ -143,7 +142,7 @@ TRANSLATIONS: Mapping[type[Any], Callable[[Any], Problem]] = {
     HTTPException: _from_http,
     RequestValidationError: _from_validation,
     InvalidId: _not_found,
-    JournalFull: full,
+    JournalFull: _full,
     JournalBusy: _busy,
     LaneCrowded: _crowded,
     JournalUnavailable: _journal_away,

@@ -1,4 +1,4 @@
-"""Reading alerts, what was told of them, and dead letters. Nothing here writes."""
+"""Reading alerts, and what was told of them. Nothing here writes."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, Text, func, literal, select, tup
 
 from detection import Severity
 from pipeline.ids import EventId
-from pipeline.storage._models import alerts, dead_letters, notifications, outbox
+from pipeline.storage._models import alerts, notifications, outbox
 from pipeline.storage.selecting import stored
 
 _EXCERPT = 600
@@ -70,19 +70,6 @@ class AlertTerms:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterLine:
-    """An event that could not be judged, and the error that stopped it; its body is not read."""
-
-    event_id: str
-    dead_at: datetime
-    queue: str
-    attempts: int
-    reruns: int
-    events: int
-    error: str
-
-
 def alert_page(
     connection: Connection, terms: AlertTerms, *, limit: int, after: tuple[datetime, UUID] | None = None
 ) -> tuple[Sequence[StoredAlert], tuple[datetime, UUID] | None]:
@@ -118,16 +105,6 @@ def alert_of(connection: Connection, event_id: EventId) -> UUID | None:
     """Return the id of the alert about an event, or None where there is none."""
     query = select(alerts.c.alert_id).where(alerts.c.chunk == event_id.chunk, alerts.c.position == event_id.position)
     return connection.execute(query).scalars().first()
-
-
-def dead_letter_page(connection: Connection, *, limit: int) -> Sequence[DeadLetterLine]:
-    """Read the newest dead letters, without their bodies."""
-    rows = connection.execute(
-        select(*(column for column in dead_letters.c if column.name != "body"))
-        .order_by(dead_letters.c.dead_at.desc(), dead_letters.c.event_id)
-        .limit(limit)
-    )
-    return [DeadLetterLine(r.event_id, r.dead_at, r.lane, r.attempts, r.reruns, r.events, r.error) for r in rows]
 
 
 def _select() -> Select[Any]:

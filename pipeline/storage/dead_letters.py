@@ -90,12 +90,14 @@ def find(connection: Connection, event: EventId, *, chunk_id: str | None = None)
     return None if found is None else _letter(found)
 
 
-def listing(connection: Connection, *, limit: int, before: tuple[datetime, str] | None = None) -> list[DeadLetter]:
+def listing(
+    connection: Connection, *, limit: int, before: tuple[datetime, str] | None = None, largest: int = _MOST_SHOWN
+) -> list[DeadLetter]:
     """Return dead letters, newest first, from behind the one that ``before`` names (its ``dead_at`` and id).
 
-    A large body is left out.
+    The bodies of more than ``largest`` bytes are left out.
     """
-    small = case((func.octet_length(table.c.body) <= _MOST_SHOWN, table.c.body), else_=b"")
+    small = case((func.octet_length(table.c.body) <= largest, table.c.body), else_=b"")
     columns = [column for column in table.c if column.name != "body"]
     statement = select(*columns, small.label("body"))
     statement = statement.order_by(table.c.dead_at.desc(), table.c.event_id.desc()).limit(limit)

@@ -52,13 +52,12 @@ class Found(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one transaction wrote: how many chunks, how many flagged events, how many alerts that wait to be sent.
+    """What one transaction wrote: how many chunks, and how many alerts that wait to be sent.
 
     ``split`` has the ids of those whose parts have to take their place in the journal.
     """
 
     chunks: int = 0
-    flagged: int = 0
     to_send: int = 0
     split: frozenset[str] = frozenset()
 
@@ -133,7 +132,7 @@ def record(connection: Connection, several: Sequence[Judged], *, rule_set: str, 
         connection.execute(text("DELETE FROM dead_letters WHERE event_id = ANY(:events)"), {"events": again})
     copy(connection, "events", _rows.EVENT, chain.from_iterable(map(_rows.events, ours)))
     split = frozenset(chunk_id for chunk_id, there in found.items() if there is Found.SPLIT)
-    return Summary(len(ours), sum(1 for judged in ours for _ in judged.flagged()), to_send, split)
+    return Summary(len(ours), to_send, split)
 
 
 def _unrepeated(connection: Connection, ours: list[Judged]) -> list[Judged]:
