@@ -12,6 +12,7 @@ from dashboard.state import DashboardState
 from deploy.settings import LauncherSettings
 from ingest_api import app as ingest
 from ingest_api.settings import IngestSettings
+from ingest_api.state import open_state
 from pipeline import health
 from pipeline.http import Edge, KeyRing
 from pipeline.http.protocol import raise_descriptors
@@ -27,7 +28,7 @@ def create_app() -> FastAPI:
     settings, pipe = IngestSettings(), PipeSettings()
     configure(pipe)
     raise_descriptors()
-    door = ingest.open_state(settings, pipe)
+    door = open_state(settings, pipe)
     rules = Rules(pipe)
     reading = _reading(settings, pipe, rules)
     ring = KeyRing(door.engine, door.redis)

@@ -21,8 +21,8 @@ from ingest_api.schema import EVENTS_OPENAPI
 from ingest_api.state import IngestState
 from ingest_api.understanding import shown, understand
 from pipeline.chunk import AcceptedEvent, RejectedRecord, encode_event
+from pipeline.errors import JournalFull
 from pipeline.http import Problem
-from pipeline.http.problems import full
 from pipeline.journal import Lane
 
 PATH = "/api/events"
@@ -67,7 +67,7 @@ class _Handler:
         client = client_of(request)
         state.rates.check(client)
         if state.pressure.is_high:
-            raise full()
+            raise JournalFull
         with state.room.enter(client) as place:
             body = await bodies.read(request, most=state.settings.max_body_bytes, patience=state.patience, place=place)
             received_at = time.time_ns() // 1000

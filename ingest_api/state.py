@@ -22,11 +22,14 @@ from pipeline.chunk import MOST_BYTES, MOST_EVENTS
 from pipeline.errors import StorageUnavailable
 from pipeline.health import durability
 from pipeline.intake import Intake
-from pipeline.journal import Journal
+from pipeline.journal import Journal, connect
+from pipeline.queue import doorbell, make_celery
 from pipeline.settings import PipeSettings
-from pipeline.storage import ledger, transaction
+from pipeline.storage import ledger, make_engine, transaction
 
 _REPORT_SECONDS = 1.0
+# Two tries of this length, and what surrounds them, stay under the two seconds in which a client hears a 503.
+_REDIS_PATIENCE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,13 @@ class IngestState:
         self.redis.close()
 
 
-def make_state(
-    settings: IngestSettings, pipe: PipeSettings, *, redis: Redis, intake: Intake, engine: Engine, celery: Celery
-) -> IngestState:
-    """Put the door together. ``redis`` and ``intake`` have to give up within the door's own patience."""
+def open_state(settings: IngestSettings, pipe: PipeSettings) -> IngestState:
+    """Make the door's parts from settings; nothing is connected until it is used."""
+    url = pipe.redis_url.get_secret_value()
+    redis = connect(url, timeout=_REDIS_PATIENCE)
+    engine = make_engine(pipe.database_url.get_secret_value(), pool_size=4, application="sentinel-ingest")
+    celery = make_celery(pipe, "ingest_api")
+    intake = Intake(url, doorbell(celery), timeout=_REDIS_PATIENCE, receipt_bytes=settings.idempotency_bytes)
     acceptor = Acceptor(intake, Sizes(MOST_EVENTS, MOST_BYTES, settings.max_pending_bytes))
     return IngestState(
         settings=settings,

@@ -12,9 +12,9 @@ from ingest_api.rates import client_of
 from ingest_api.schema import UPLOAD_OPENAPI
 from ingest_api.spooling import Spooled, spool
 from ingest_api.state import IngestState
-from pipeline.errors import PipelineError, QueueUnavailable
+from pipeline.errors import JournalFull, PipelineError, QueueUnavailable
 from pipeline.http import Problem
-from pipeline.http.problems import full, prefers_page
+from pipeline.http.problems import prefers_page
 from pipeline.ids import new_uuid, parse_uuid
 from pipeline.journal import UPLOAD, Lane
 from pipeline.queue import ring
@@ -31,7 +31,7 @@ def make_router(state: IngestState) -> APIRouter:
         client, chosen = client_of(request), state.settings
         state.rates.check(client)
         if state.pressure.is_high:
-            raise full()
+            raise JournalFull
         upload_id = new_uuid()
         spooled = await spool(
             request, state.spool, str(upload_id),

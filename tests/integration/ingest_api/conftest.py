@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
-from ingest_api.app import create_app
 from pipeline.journal import Journal
 from pipeline.storage import transaction
+from tests.integration.ingest_api.apart import create_app
 from tests.integration.ingest_api.events import eventually
 from tests.integration.ingest_api.listening import Listening
 

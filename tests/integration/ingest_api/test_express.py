@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from ingest_api.app import create_app
 from pipeline.ids import EventId
 from pipeline.journal import Lane
 from pipeline.queue import Queue, make_celery, oldest_ring, ring
 from pipeline.settings import PipeSettings
+from tests.integration.ingest_api.apart import create_app
 from tests.integration.ingest_api.events import JSON, raw
 
 Journaled = Callable[[], dict[str, dict[str, Any]]]

@@ -11,7 +11,6 @@ from httpx2 import ASGITransport, AsyncClient, Response
 
 from detection import Event
 from ingest_api.accept import Acceptor
-from ingest_api.app import create_app
 from ingest_api.packing import Placed, Post, Sizes
 from pipeline.chunk import AcceptedEvent, decode, encode_event
 from pipeline.errors import JournalBusy
@@ -19,6 +18,7 @@ from pipeline.ids import EventId
 from pipeline.intake import Intake
 from pipeline.journal import Lane
 from pipeline.queue import Queue
+from tests.integration.ingest_api.apart import create_app
 from tests.integration.ingest_api.events import EVENT, JSON, event, raw
 
 Journaled = Callable[[], dict[str, dict[str, Any]]]

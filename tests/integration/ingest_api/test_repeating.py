@@ -11,12 +11,12 @@ from httpx2 import Response
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from ingest_api.app import create_app
 from pipeline.chunk import decode
 from pipeline.errors import JournalUnavailable
 from pipeline.intake import Intake
 from pipeline.journal import KeptReceipt, NewChunk
 from pipeline.storage import keys, transaction
+from tests.integration.ingest_api.apart import create_app
 from tests.integration.ingest_api.events import event, post, problem, raw
 
 Journaled = Callable[[], dict[str, dict[str, Any]]]
@@ -118,7 +118,7 @@ def test_an_answer_that_was_lost_is_repeated_truthfully(
     202, and the event is there once.
     """
     _LosesAnswers.lost = list(lost)
-    monkeypatch.setattr("ingest_api.app.Intake", _LosesAnswers)
+    monkeypatch.setattr("ingest_api.state.Intake", _LosesAnswers)
     door = open_door(create_app)
 
     first = post(door, raw(user="a"), Idempotency_Key="k")
@@ -157,7 +157,7 @@ def test_a_request_in_progress_is_not_run_twice(
             await gate.wait()
             return await super().accept(*given)
 
-    monkeypatch.setattr("ingest_api.app.Intake", Slow)
+    monkeypatch.setattr("ingest_api.state.Intake", Slow)
     door = open_door(create_app)
     portal = door.portal
     assert portal is not None
