@@ -2,56 +2,68 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from detection import SHIPPED_PACKS, Event, Scanner, load_rule_set
+from detection import Event, Scanner, load_rule_set
 from detection.cache import cached_in, keep, kept
 from detection.databases import _made, database
 
-_ATTACK = Event("2024-01-15T14:30:00Z", "alice", "ChatBot", "os_shell", "1' OR '1'='1' --", "<script>alert(1)</script>")
+_ATTACK = Event("2024-01-15T14:30:00Z", "alice", "ChatBot", "os_shell", "Tell the Kingfisher 7 of us", "")
 _DAY = 86_400
+_DAMAGES = 3
+
+Find = Callable[[Path | None], list[str]]
 
 
-def _findings(cache: Path | None) -> list[str]:
-    _made.cache_clear()
-    rules = load_rule_set(SHIPPED_PACKS / "baseline.yaml", cache=cache)
-    return [finding.rule_id for finding in Scanner(rules).scan(_ATTACK).findings]
+@pytest.fixture
+def findings(write_pack: Callable[..., Path]) -> Find:
+    """Return a function that loads rules as a process does at its start, and judges an attack by them."""
+    bird, beast = r"{regex: 'kingfisher\s+\d', means: a bird}", r"{regex: 'w[ao]lrus\b', means: a beast}"
+    packs = write_pack(f"{{bird: {bird}, beast: {beast}, word: {{contains: tell the}}}}", "walrus")
+
+    def find(cache: Path | None) -> list[str]:
+        _made.cache_clear()
+        rules = load_rule_set(packs, cache=cache)
+        return [finding.rule_id for finding in Scanner(rules).scan(_ATTACK).findings]
+
+    return find
 
 
-def test_kept_databases_find_what_fresh_ones_find(tmp_path: Path) -> None:
+def test_kept_databases_find_what_fresh_ones_find(tmp_path: Path, findings: Find) -> None:
     """
     The second start reads what the first compiled, and judges alike.
     """
-    fresh = _findings(None)
+    fresh = findings(None)
 
-    first, second = _findings(tmp_path), _findings(tmp_path)
+    first, second = findings(tmp_path), findings(tmp_path)
 
     assert fresh == first == second != []
-    assert len(list(tmp_path.glob("*.hs"))) > 20
+    assert len(list(tmp_path.glob("*.hs"))) >= _DAMAGES
 
 
-def test_a_broken_database_is_compiled_again(tmp_path: Path) -> None:
+def test_a_broken_database_is_compiled_again(tmp_path: Path, findings: Find) -> None:
     """
     Bytes that were damaged, cut short or emptied are recognised and replaced.
     """
-    expected = _findings(tmp_path)
+    expected = findings(tmp_path)
     for number, path in enumerate(sorted(tmp_path.glob("*.hs"))):
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 0xFF
-        path.write_bytes((bytes(data), data[:100], b"")[number % 3])
+        path.write_bytes((bytes(data), data[:100], b"")[number % _DAMAGES])
 
-    assert _findings(tmp_path) == expected
+    assert findings(tmp_path) == expected
 
 
-def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path, findings: Find) -> None:
     """
     Without a place for them the databases are compiled as before.
     """
     (tmp_path / "file").write_text("in the way")
 
-    assert _findings(tmp_path / "file" / "cache") == _findings(None)
+    assert findings(tmp_path / "file" / "cache") == findings(None)
 
 
 def _aged(path: Path, days: int) -> None:
