@@ -1,6 +1,5 @@
 """How full Redis is, and how much waits to be judged: read beside the requests, never inside one."""
 
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline.errors import LaneCrowded
+from pipeline.every import Every
 from pipeline.journal import Lane
 
 _EVERY_SECONDS = 0.25
@@ -60,19 +60,16 @@ class Pressure:
         """Watch ``redis``: ``share`` of its bound makes it full, ``backlog`` bytes of posts make a lane crowded."""
         self._redis, self._share, self._most = redis, share, backlog
         self._backlogs = {lane: _Backlog() for lane in Lane}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="pressure", daemon=True)
+        self._rounds = Every(_EVERY_SECONDS, self._watch, name="pressure")
         self.reading = Reading()
 
     def start(self) -> None:
         """Begin to watch."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """Stop watching."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        self._rounds.stop()
 
     @property
     def is_high(self) -> bool:
@@ -90,11 +87,8 @@ class Pressure:
             raise LaneCrowded
 
     def _watch(self) -> None:
-        while True:
-            with suppress(RedisError):  # that it is away is the flush's to find out, and to say
-                self._look()
-            if self._stop.wait(_EVERY_SECONDS):
-                return
+        with suppress(RedisError):  # that it is away is the flush's to find out, and to say
+            self._look()
 
     def _look(self) -> None:
         with self._redis.pipeline(transaction=False) as pipe:

@@ -1,6 +1,5 @@
 """What the routes of the door stand on, made once per process."""
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ingest_api.room import Room
 from ingest_api.settings import IngestSettings
 from pipeline.chunk import MOST_BYTES, MOST_EVENTS
 from pipeline.errors import StorageUnavailable
+from pipeline.every import Every
 from pipeline.health import durability
 from pipeline.intake import Intake
 from pipeline.journal import Journal, connect
@@ -109,17 +109,16 @@ class Reporter:
         """Report what ``acceptor`` acknowledges."""
         self._acceptor, self._engine = acceptor, engine
         self._told: dict[int, int] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
+        self._rounds = Every(_REPORT_SECONDS, self.report, name="witness")
 
     def start(self) -> None:
         """Begin to report."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """Report a last time, and end."""
-        self._stop.set()
-        self._thread.join(timeout=5)
+        self._rounds.stop()
+        self.report()
 
     def report(self) -> None:
         """Report now."""
@@ -135,14 +134,3 @@ class Reporter:
             return
         self._told = acknowledged
         self._acceptor.forget_acknowledged(acknowledged)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(_REPORT_SECONDS):
-            self._try()
-        self._try()
-
-    def _try(self) -> None:
-        try:
-            self.report()
-        except Exception as error:  # noqa: BLE001 - a thread that ends here would leave everything uncertain
-            structlog.get_logger().error("witness_failed", error=type(error).__name__)

@@ -4,7 +4,6 @@ Without keys anybody who reaches the port may post. A web page elsewhere can mak
 while the door is open a request must name us as its host, and must not come from another origin.
 """
 
-import threading
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
@@ -20,9 +19,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
-from structlog import get_logger
 
 from pipeline.errors import StorageUnavailable
+from pipeline.every import Every
 from pipeline.http.problems import Problem
 from pipeline.storage import keys, transaction
 
@@ -46,19 +45,16 @@ class KeyRing:
         self._engine, self._redis = engine, redis
         self._keys: Sequence[keys.ApiKey] | None = None
         self._in_redis: Sequence[keys.ApiKey] | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="keys", daemon=True)
+        self._rounds = Every(_FRESH_SECONDS, self.refresh, name="keys")
 
     def start(self) -> None:
         """Read the keys once, and again every second from now on."""
         self.refresh()
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """Stop reading."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        self._rounds.stop()
 
     def refresh(self) -> None:
         """Read the keys now; what is known stays when PostgreSQL is away."""
@@ -94,13 +90,6 @@ class KeyRing:
             )  # fmt: skip
         now = datetime.now(UTC)
         return [key for key in self._keys if key.is_active(now)]
-
-    def _watch(self) -> None:
-        while not self._stop.wait(_FRESH_SECONDS):
-            try:
-                self.refresh()
-            except Exception as error:  # noqa: BLE001 - a thread that ends here would never see a key revoked
-                get_logger().error("keys_not_read", error=type(error).__name__)
 
 
 class Guard:
