@@ -25,8 +25,7 @@ _ATTEMPTS = 2
 _TICK_SECONDS = 0.05
 _LAST_FLUSH_SECONDS = 5
 _WAIT_SECONDS = 1.6
-_PATIENCE = 0.25
-_MOST_PATIENCE_SECONDS = 0.005
+_GATHERED_SHARE, _MOST_GATHERING_SECONDS = 0.25, 0.005  # a share of what the last flush took
 
 
 class Repeated(Exception):
@@ -49,7 +48,7 @@ class Acceptor:
         self._pending_bytes = 0
         self._flying: Sequence[Post] = ()
         self._wake, self._full = asyncio.Event(), asyncio.Event()
-        self._company, self._patience = 0, 0.0
+        self._company, self._gathering = 0, 0.0
         self._closing = False
         self._acknowledged: dict[int, int] = {}
         self._counting = threading.Lock()
@@ -120,7 +119,7 @@ class Acceptor:
                 structlog.get_logger().error("flush_failed", exc_info=error)
                 _refuse(self._flying, JournalUnavailable(repr(error)))
             self._company = len(self._flying) + len(self._pending)
-            self._patience = min(_PATIENCE * (loop.time() - began), _MOST_PATIENCE_SECONDS)
+            self._gathering = min(_GATHERED_SHARE * (loop.time() - began), _MOST_GATHERING_SECONDS)
             self._flying = ()
 
     async def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -130,7 +129,7 @@ class Acceptor:
         if len(self._pending) >= self._company or self._closing:
             return
         self._full.clear()
-        enough = loop.call_later(self._patience, self._full.set)
+        enough = loop.call_later(self._gathering, self._full.set)
         await self._full.wait()
         enough.cancel()
 

@@ -15,8 +15,8 @@ from ingest_api.room import Place
 from pipeline.http import Problem
 
 LINE_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-_PATIENCE = 4
-_PATIENCE_SECONDS = 1.0
+# How much more than the limit is heard out, and for how long, before the answer.
+_HEARD_OUT, _HEARD_OUT_SECONDS = 4, 1.0
 
 
 class Kind(Enum):
@@ -67,7 +67,7 @@ async def read(request: Request, *, most: int, patience: Patience, place: Place)
         JournalBusy: there is no room for it now.
     """
     announced = declared_length(request)
-    if announced > most * _PATIENCE:
+    if announced > most * _HEARD_OUT:
         raise too_large(most, "max_body_bytes")
     if announced <= most:
         place.grow(announced)
@@ -76,7 +76,7 @@ async def read(request: Request, *, most: int, patience: Patience, place: Place)
     async for part in pieces:
         total += len(part)
         if max(total, announced) > most:
-            await _let_finish(pieces, most * _PATIENCE - total)
+            await _let_finish(pieces, most * _HEARD_OUT - total)
             raise too_large(most, "max_body_bytes")
         place.grow(max(0, total - place.size))
         parts.append(part)
@@ -86,7 +86,7 @@ async def read(request: Request, *, most: int, patience: Patience, place: Place)
 async def _let_finish(pieces: AsyncIterator[bytes], most: int) -> None:
     """Read on and throw away, for a moment, since many clients read the answer only when they have sent everything."""
     with suppress(TimeoutError, Problem):
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_HEARD_OUT_SECONDS):
             async for part in pieces:
                 most -= len(part)
                 if most < 0:

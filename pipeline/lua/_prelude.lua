@@ -58,12 +58,11 @@ end
 
 local function remove(id)
   local lane = redis.call('HGET', entry(id), 'lane')
-  if not lane then return 0 end
+  if not lane then return end
   forget(id, lane)
   redis.call('DEL', entry(id))
   progress(lane)
   redis.call('HSET', 'sentinel:settled', lane, number(now()))
-  return 1
 end
 
 local function unlease(id, lane, ring)
