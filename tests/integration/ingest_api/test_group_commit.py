@@ -92,11 +92,11 @@ def test_clients_that_were_answered_together_travel_together_again(redis_url: st
         loop, acceptor = asyncio.get_running_loop(), _acceptor(redis_url)
         acceptor.start()
         await asyncio.gather(*(acceptor.accept(_post("u")) for _ in range(10)))
-        acceptor._patience = 5.0
+        acceptor._gathering = 5.0
         first = asyncio.create_task(acceptor.accept(_post("u")))
         await asyncio.sleep(0)
         await asyncio.gather(first, *(acceptor.accept(_post("u")) for _ in range(9)))
-        acceptor._company, acceptor._patience, began = 1, 5.0, loop.time()
+        acceptor._company, acceptor._gathering, began = 1, 5.0, loop.time()
         await acceptor.accept(_post("u"))
         alone = loop.time() - began
         await acceptor.stop()
