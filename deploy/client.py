@@ -93,6 +93,14 @@ def explain(response: httpx2.Response) -> str:
         return f"{response.status_code} {response.text[:500]}"
 
 
+def errors_in(response: httpx2.Response) -> list[dict[str, Any]]:
+    """Return what an answer says of single records; nothing where it is no answer of an installation."""
+    try:
+        return response.json().get("errors", [])  # type: ignore[no-any-return]
+    except (ValueError, AttributeError):
+        return []
+
+
 def show_errors(errors: Iterable[dict[str, Any]], *, places: Sequence[str] = ()) -> None:
     """Print rejected records; ``places`` says where each record of the request comes from, where that is known."""
     for error in errors:

@@ -14,13 +14,14 @@ import msgspec
 import typer
 
 from deploy import client
+from pipeline.records import mend_surrogates
 
 _MARK = b"\xef\xbb\xbf"  # what some editors put before UTF-8
 _BATCH_BYTES = 4_000_000
 _IDLE_SECONDS = 0.2
 _READ_BYTES = 1 << 16
 _ACCEPTED = 202
-_UNPROCESSABLE = 422
+_TOO_LARGE = 413
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,17 @@ def _post(connection: httpx2.Client, events: list[_Event], sent: _Sent) -> None:
         sent.rejected += receipt["rejected"]
         typer.echo(f"batch {receipt['batch_id']}: {receipt['accepted']} accepted, {receipt['rejected']} rejected")
         client.show_errors(receipt.get("errors", []), places=places)
-    elif response.status_code == _UNPROCESSABLE and response.json().get("errors"):
+    elif errors := client.errors_in(response):
         sent.rejected += len(events)
-        client.show_errors(response.json()["errors"], places=places)
+        client.show_errors(errors, places=places)
+    elif response.status_code == _TOO_LARGE and len(events) > 1:
+        # The limits are the installation's, and those of what stands before it: nothing of this was taken.
+        middle = len(events) // 2
+        _post(connection, events[:middle], sent)
+        _post(connection, events[middle:], sent)
+    elif response.status_code == _TOO_LARGE:
+        sent.rejected += 1
+        typer.echo(f"{places[0]}: {client.explain(response)}", err=True)
     else:
         message = f"{client.explain(response)} ({sent.accepted} events were accepted before)"
         raise client.CallFailed(message)
@@ -103,17 +112,19 @@ def _batches(events: Iterable[_Event | None], most: int) -> Iterator[list[_Event
 
 def _events(source: str) -> Iterator[_Event | None]:
     lines = _lines(_opened(source))
-    skipped = 0
-    first = b""
+    begun: list[bytes] = []
+    is_blank = True
     for line in lines:
-        if line is not None and (first := line.removeprefix(_MARK)).strip():
-            break
-        skipped += line is not None
-    if first.lstrip().startswith(b"{") and _is_json(first):
-        yield from _one_a_line(chain([first], lines), skipped)
-        return
-    text = first + b"".join(line for line in lines if line is not None)
-    yield from _document(source, text, skipped)
+        if line is not None:
+            begun.append(line if begun else line.removeprefix(_MARK))
+            if not is_blank or not begun[-1].strip():
+                continue
+            is_blank = False
+        # The first line tells, else those that are there when the source pauses: it may go on for ever.
+        if _is_one_a_line(begun):
+            yield from _one_a_line(chain(begun, lines))
+            return
+    yield from _document(source, begun)
 
 
 def _opened(source: str) -> int:
@@ -132,34 +143,44 @@ def _opened(source: str) -> int:
     return descriptor
 
 
-def _document(source: str, text: bytes, skipped: int) -> Iterator[_Event]:
+def _document(source: str, lines: list[bytes]) -> Iterator[_Event | None]:
     """Yield the events of one JSON object or array, each as it was written; else those of the lines that are one."""
+    text = mend_surrogates(b"".join(lines)).strip()
     try:
-        if text.lstrip().startswith(b"["):
+        if text.startswith(b"["):
             events = [bytes(event) for event in msgspec.json.decode(text, type=list[msgspec.Raw])]
         else:
             msgspec.json.decode(text)
-            events = [text.strip()]
-    except (msgspec.DecodeError, RecursionError) as error:
-        lines = text.splitlines(keepends=True)
-        # A line that begins with a brace in its first column and is whole belongs to no document of several lines.
-        if text.lstrip().startswith(b"[") or not any(line.startswith(b"{") and _is_json(line) for line in lines):
+            events = [text]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if not _is_one_a_line(lines):
             message = f"{source} is neither a JSON object, nor an array, nor one object a line: {error}"
             raise client.Unusable(message) from error
-        yield from (event for event in _one_a_line(lines, skipped) if event is not None)
+        yield from _one_a_line(lines)
         return
-    yield from (_Event(f"record {number}", event) for number, event in enumerate(events, 1))
+    yield from (_Event(f"record {number}", _sendable(event)) for number, event in enumerate(events, 1))
 
 
-def _one_a_line(lines: Iterable[bytes | None], skipped: int) -> Iterator[_Event | None]:
-    number = skipped
+def _is_one_a_line(lines: list[bytes]) -> bool:
+    first, *others = [line for line in lines if line.strip()] or [b""]
+    # A line that begins with a brace in its first column and is whole belongs to no document of several lines.
+    found = (line.startswith(b"{") and _is_json(mend_surrogates(line)) for line in (first.lstrip(), *others))
+    return not first.lstrip().startswith(b"[") and any(found)
+
+
+def _one_a_line(lines: Iterable[bytes | None]) -> Iterator[_Event | None]:
+    number = 0
     for line in lines:
         if line is None:
             yield None
             continue
         number += 1
-        if line.strip():
-            yield _Event(f"line {number}", line.strip() if _is_json(line) else None)
+        if text := mend_surrogates(line).strip():
+            yield _Event(f"line {number}", _sendable(text))
+
+
+def _sendable(text: bytes) -> bytes | None:
+    return text if _is_json(text) else None
 
 
 def _is_json(line: bytes) -> bool:

@@ -89,7 +89,8 @@ def _follow(connection: httpx2.Client, status_url: str) -> int:
             f"{status['accepted']} accepted, {status['rejected']} rejected, {status['judged']} judged, "
             f"{status['flagged']} flagged"
         )
-        if status["state"] in _FINAL:
+        waiting = status["accepted"] - status["judged"] - status["duplicates"] - status["dead"]
+        if status["state"] in _FINAL and waiting <= 0:  # a file that broke half-way has failed before all is judged
             break
         time.sleep(_POLL_SECONDS)
     if sys.stdout.isatty():

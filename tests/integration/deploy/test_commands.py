@@ -1,13 +1,15 @@
 """The command line against a running stack."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import servers
-from tests.integration.deploy.running import Stack, eventually, stack
+from tests.integration.deploy.running import ROOT, Stack, eventually, stack
 
 EVENT = {
     "timestamp": "2024-01-15T14:30:00Z", "user": "alice", "agent": "ChatBot", "tool": "web_search",
@@ -106,6 +108,55 @@ def test_send_names_a_broken_first_line(up: Stack, tmp_path: Path) -> None:
     assert "2 accepted, 1 rejected" in sent.stdout
 
 
+def test_send_loses_no_event_to_half_a_character(up: Stack, tmp_path: Path) -> None:
+    """Text that was cut within a surrogate pair is sent, in a line as in an array: leaving it out would hide it."""
+    whole, half = json.dumps(EVENT), json.dumps(EVENT).replace("Search for", "\\ud83d")
+    for name, content in {"lines": f"{whole}\n{half}\n", "array": f"[{whole},\n{half}]"}.items():
+        source = tmp_path / name
+        source.write_text(content)
+
+        assert "2 accepted, 0 rejected" in up.command("send", str(source)).stdout
+
+
+def test_send_goes_on_behind_what_is_over_a_limit(up: Stack, tmp_path: Path) -> None:
+    """What is over a limit of the installation is named, alone; before, beside and behind it everything is sent."""
+    whole, large = json.dumps(EVENT), json.dumps(EVENT | {"prompt": "x" * 11_000_000})
+    long = json.dumps(EVENT | {"user": "x" * 600})
+    source = tmp_path / "events.ndjson"
+    source.write_text(f"{long}\n{long}\n{whole}\n{large}\n{whole}")
+    sent = up.command("send", str(source), "--batch", "2")
+
+    assert sent.returncode == 3, sent.stderr
+    assert "2 accepted, 3 rejected" in sent.stdout
+    assert [line.partition(":")[0] for line in sent.stderr.splitlines()] == ["line 1", "line 2", "line 4"]
+
+
+@pytest.mark.parametrize("content", [b'{\n"user": "\xff"}', b'[{"user": "\xff"},\n%b]' % json.dumps(EVENT).encode()])
+def test_send_names_what_is_not_utf8(up: Stack, tmp_path: Path, content: bytes) -> None:
+    """A source that is not UTF-8 is named in words; of an array, the record that is not."""
+    source = tmp_path / "events.json"
+    source.write_bytes(content)
+    sent = up.command("send", str(source))
+
+    assert sent.returncode == (3 if content.startswith(b"[") else 2)
+    assert sent.stderr.startswith("record 1: this is not JSON" if content.startswith(b"[") else f"{source} is neither")
+
+
+def test_send_waits_for_no_end_behind_a_broken_first_line(up: Stack) -> None:
+    """What is piped in may go on for ever: the lines behind a broken one are sent when it pauses."""
+    sending = subprocess.Popen(
+        [sys.executable, "-m", "deploy.cli", "send", "-"],
+        env=up.env, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with sending:
+        assert sending.stdin is not None
+        assert sending.stdout is not None
+        sending.stdin.write(f'r": "cut off"}}\n{json.dumps(EVENT)}\n')
+        sending.stdin.flush()
+
+        assert "1 accepted, 0 rejected" in sending.stdout.readline()
+
+
 def test_send_takes_a_byte_order_mark(up: Stack, tmp_path: Path) -> None:
     """Lines after a byte order mark are sent like others."""
     source = tmp_path / "events.ndjson"
@@ -123,6 +174,17 @@ def test_upload_is_watched_to_its_end(up: Stack, tmp_path: Path) -> None:
     assert uploaded.returncode == 3, uploaded.stderr
     assert "1000 judged" in uploaded.stdout
     assert "record 1001: " in uploaded.stderr
+
+
+def test_upload_of_a_broken_file_is_watched_until_the_rest_is_judged(up: Stack, tmp_path: Path) -> None:
+    """A file that breaks half-way has failed at once; what stood before the fault is awaited all the same."""
+    source = tmp_path / "events.json"
+    source.write_text(json.dumps([EVENT] * 3000)[:-1])
+    uploaded = up.command("upload", str(source), "--watch")
+
+    assert uploaded.returncode == 1
+    assert "3000 judged" in uploaded.stdout.splitlines()[-1]
+    assert "ends in the middle" in uploaded.stderr
 
 
 def test_upload_of_another_kind_of_file_fails_with_the_reason(up: Stack, tmp_path: Path) -> None:
