@@ -32,6 +32,7 @@ _CONFIDENCES = {confidence.value: confidence for confidence in Confidence}
 _ACTIONS = {action.value: action for action in Action}
 _STATUSES = {status.value: status for status in Status}
 _TARGETS = ("text", "candidate")
+_LONGEST_ID = 100  # events are looked up by it, and an index of PostgreSQL holds no more than 2,712 bytes of one
 _MOST_BITS = 8
 _LONGEST_TEST = 1_000_000
 
@@ -85,6 +86,8 @@ class RuleReader:
         text = self._place("id").text("id")
         if text and not _ID.fullmatch(text):
             self._table.wrong("bad-value", self._places["id"], "an id is lower-case words joined by hyphens")
+        if len(text) > _LONGEST_ID:
+            self._table.wrong("bad-value", self._places["id"], f"an id has at most {_LONGEST_ID} characters")
         return text
 
     def _tags(self) -> Mapping[str, list[str]]:

@@ -43,6 +43,7 @@ def _holds(keyword: str, wanted: Any, value: Any, schema: Mapping[str, Any]) -> 
         "oneOf": lambda: sum(_valid(value, each) for each in wanted) == 1,
         "pattern": lambda: not of_text or re.search(wanted, value) is not None,
         "minLength": lambda: not of_text or len(value) >= wanted,
+        "maxLength": lambda: not of_text or len(value) <= wanted,
         "items": lambda: not of_list or all(_valid(each, wanted) for each in value),
         "minItems": lambda: not of_list or len(value) >= wanted,
         "required": lambda: not of_object or set(wanted) <= set(value),
@@ -92,7 +93,7 @@ def test_every_shipped_pack_is_valid(pack: Path) -> None:
             "rule_is_no_mapping",
         ),
         *("rules_is_no_list", "two_matchers", "undescribed_expression", "unknown_field", "unknown_key", "wrong_type"),
-        *("unknown_matcher", "unknown_tag_list", "empty_literal"),
+        *("unknown_matcher", "unknown_tag_list", "empty_literal", "long_id"),
     ],
 )
 def test_what_a_schema_can_see_it_refuses(mistake: str) -> None:
