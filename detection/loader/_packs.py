@@ -13,16 +13,23 @@ _SUFFIXES = {".yaml", ".yml"}
 
 
 def pack_files(paths: Iterable[Path], errors: list[RuleError]) -> list[Path]:
-    """Return the packs: files as they are named, and every YAML file of a folder."""
+    """Return the packs: files as they are named, and every YAML file of a folder that is not hidden."""
     files: list[Path] = []
     for path in paths:
-        if not path.is_dir():
-            files.append(path)
-        elif inside := sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES):
-            files.extend(inside)
-        else:
+        try:
+            inside = _inside(path) if path.is_dir() else [path]
+        except OSError as error:
+            errors.append(RuleError("unreadable-file", Span(str(path), 1, 1), error.strerror or str(error)))
+            continue
+        if not inside:
             errors.append(RuleError("no-packs", Span(str(path), 1, 1), "the folder has no .yaml file"))
+        files.extend(inside)
     return files
+
+
+def _inside(folder: Path) -> list[Path]:
+    # Editors and systems keep hidden files of the same ending beside those that somebody edits or copies.
+    return sorted(file for file in folder.iterdir() if file.suffix in _SUFFIXES and not file.name.startswith("."))
 
 
 def load_packs(paths: Iterable[Path], errors: list[RuleError]) -> tuple[list[Rule], list[Rule]]:

@@ -1,5 +1,7 @@
 """The admission gate: what a pack must be, and how its author is told what it is not."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +65,19 @@ def test_a_folder_without_packs_is_a_mistake(tmp_path: Path) -> None:
         load_rule_set(tmp_path)
     with pytest.raises(RuleErrors, match="unreadable-file"):
         load_rule_set(tmp_path / "missing.yaml")
+
+
+def test_a_folder_that_cannot_be_listed_is_a_diagnostic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    It is told like a file that cannot be read.
+    """
+
+    def forbidden(_: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(RuleErrors, match=r"unreadable-file\]: Permission denied"):
+        load_rule_set(tmp_path)
 
 
 def test_the_version_follows_the_meaning_and_not_the_writing(write_pack: Callable[..., Path]) -> None:

@@ -97,6 +97,20 @@ def test_a_folder_without_a_pack_yet_is_no_mistake(site: Site) -> None:
     assert site.rules().current.faults == ()
 
 
+def test_what_an_editor_leaves_beside_a_pack_is_none(site: Site) -> None:
+    """A lock that leads nowhere, and what else is hidden, neither is a mistake nor empties the folder."""
+    site.write("packs/._house.yaml", "\0\0")
+    (site.home / "packs" / ".#house.yaml").symlink_to("jane@desk.123:456")
+
+    assert site.rules().current.faults == ()
+
+    site.write("packs/house.yaml", word_pack("kingfisher"))
+    rules = site.rules()
+
+    assert rules.current.faults == ()
+    assert found(rules, "kingfisher") == {"site-word"}
+
+
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
