@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
-from dashboard.ranges import stamp
 from detection import Severity
 from pipeline.storage.stats import CLEAN, Bucket
+from pipeline.times import rfc3339
 
 HEIGHT, WIDTH = 120, 960
 _GAP = 0.18
@@ -69,6 +69,6 @@ def _bar(bucket: Bucket, names: Sequence[str], x: float, step: float, highest: i
             height = max(1.5, HEIGHT * count / highest)
             top = max(0.0, top - height)
             blocks.append(Block(name, round(top, 2), round(height, 2)))
-    query = urlencode({"from": stamp(bucket.start), "to": stamp(bucket.start + width)})
+    query = urlencode({"from": rfc3339(bucket.start), "to": rfc3339(bucket.start + width)})
     x, wide = round(x + step * _GAP / 2, 2), round(step * (1 - _GAP), 2)
     return Bar(bucket.start, x, wide, bucket.judged, bucket.flagged, blocks, f"/events?{query}")

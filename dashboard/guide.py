@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from detection import Rule
 
-REQUIRED = ("timestamp", "user", "agent", "tool", "prompt", "response")
 _SEARCH = {
     "timestamp": "2024-01-15T14:30:00Z",
     "user": "alice",

@@ -1,12 +1,11 @@
 """The pages about what is under way: uploads, and the pipeline itself."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
 from redis.exceptions import RedisError
 
-from dashboard import guide, rendering
+from dashboard import guide
 from dashboard.errors import ReadRoute
 from dashboard.state import DashboardState
 from pipeline import health
@@ -14,6 +13,7 @@ from pipeline.errors import JournalUnavailable, StorageUnavailable
 from pipeline.http import Problem
 from pipeline.ids import parse_uuid
 from pipeline.journal import Journal
+from pipeline.records import REQUIRED
 from pipeline.storage import dead_letters, reading, uploads
 from pipeline.storage.dead_letters import DeadLetter
 from pipeline.storage.uploads import UploadStatus
@@ -41,13 +41,12 @@ class OperationPages:
 
     def upload(self, request: Request) -> Response:
         """Show the form, what a file must hold, how events are posted instead, and what flags one."""
-        base_url = self._state.base_url(request)
-        return self._page(
+        return self._state.page(
             "upload.html",
             section="upload",
             examples=guide.examples(),
-            required=guide.REQUIRED,
-            curl=guide.curl(base_url),
+            required=REQUIRED,
+            curl=self._state.curl(request),
             criteria=guide.criteria(self._state.rule_set.rules),
             recent=self._recent(),
         )
@@ -57,12 +56,18 @@ class OperationPages:
         found = uploads.status(self._state.engine, self._journal, parse_uuid(upload_id))
         if found is None:
             raise Problem(404, f"There is no upload {upload_id}", "It never was, or is not kept any more.")
-        return self._page("progress.html", section="upload", upload=found)
+        return self._state.page("progress.html", section="upload", upload=found)
 
     def pipeline(self) -> Response:
         """Show queues, ledger, workers and dead letters."""
         status = health.pipeline_status(self._state.redis, self._state.engine)
-        return self._page("pipeline.html", section="pipeline", status=status, dead_letters=self._dead_letters())
+        return self._state.page(
+            "pipeline.html",
+            section="pipeline",
+            status=status,
+            dead_letters=self._dead_letters(),
+            flower_url=self._state.flower_url,
+        )
 
     def _recent(self) -> Sequence[UploadStatus] | None:
         # The form is of use while the list is not to be had.
@@ -77,12 +82,3 @@ class OperationPages:
                 return dead_letters.listing(connection, limit=_DEAD_LETTERS, largest=0)
         except (StorageUnavailable, reading.TooSlow):
             return None
-
-    def _page(self, template: str, **context: object) -> Response:
-        usual = {
-            "rule_set": self._state.rule_set.version,
-            "retention_days": self._state.settings.retention_days,
-            "flower_url": self._state.flower_url,
-            "now": datetime.now(UTC),
-        }
-        return rendering.page(template, usual | context)

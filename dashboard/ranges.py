@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from dashboard.filters import read_end, read_time
 from pipeline.http import Problem
+from pipeline.times import rfc3339
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 PRESETS: Mapping[str, tuple[str, timedelta]] = {
@@ -42,12 +43,7 @@ class TimeRange:
     @property
     def query(self) -> str:
         """The range as parameters of a list of events."""
-        return urlencode({"from": stamp(self.start), "to": stamp(self.end)})
-
-
-def stamp(at: datetime) -> str:
-    """Write a time as RFC 3339 in UTC."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return urlencode({"from": rfc3339(self.start), "to": rfc3339(self.end)})
 
 
 def read_range(parameters: Mapping[str, str], now: datetime) -> TimeRange:

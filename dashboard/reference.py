@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from dashboard import guide, rendering
 from dashboard.errors import ReadRoute
 from dashboard.state import DashboardState
 
@@ -42,14 +41,7 @@ def make_router(state: DashboardState) -> APIRouter:
         groups: dict[str, list[Operation]] = {}
         for tag, operation in _operations(request.app.openapi()):
             groups.setdefault(tag, []).append(operation)
-        context = {
-            "section": "docs",
-            "groups": groups,
-            "curl": guide.curl(state.base_url(request)),
-            "rule_set": state.rule_set.version,
-            "retention_days": state.settings.retention_days,
-        }
-        return rendering.page("reference.html", context)
+        return state.page("reference.html", section="docs", groups=groups, curl=state.curl(request))
 
     router.add_api_route("/docs", show, methods=["GET", "HEAD"])
     return router

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from dashboard import assets, text
 from detection import Severity
+from pipeline.times import rfc3339
 
 _STEPS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _KIBI = 1024
@@ -46,7 +47,7 @@ def when(at: datetime) -> Markup:
     """Write a time: UTC as it stands, in the viewer's zone once the script has run."""
     utc = at.astimezone(UTC)
     return Markup('<time datetime="{}" title="{} UTC">{} UTC</time>').format(
-        utc.isoformat().replace("+00:00", "Z"), utc.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], f"{utc:%Y-%m-%d %H:%M:%S}"
+        rfc3339(at), utc.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], f"{utc:%Y-%m-%d %H:%M:%S}"
     )
 
 

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastapi import Request
+from fastapi import Request, Response
 from redis import Redis
 
+from dashboard import guide, rendering
 from detection import RuleSet
 from pipeline.settings import PipeSettings
 from pipeline.storage.reading import Database
@@ -29,6 +30,15 @@ class DashboardState:
     def rule_set(self) -> RuleSet:
         """The rules in force at this moment; a moment later they may be others."""
         return self.rules()
+
+    def page(self, template: str, **context: object) -> Response:
+        """Render a page, with what every page says of the installation."""
+        usual = {"rule_set": self.rule_set.version, "retention_days": self.settings.retention_days}
+        return rendering.page(template, usual | context)
+
+    def curl(self, request: Request) -> str:
+        """Return the command that posts one event to this installation."""
+        return guide.curl(self.base_url(request))
 
     def base_url(self, request: Request) -> str:
         """Return where this installation is reached, without a slash at its end.

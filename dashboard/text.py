@@ -68,9 +68,9 @@ def _labelled(found: re.Match[str]) -> str:
     return f'<span class="hidden-char" title="{title}">{label(character)}</span>'
 
 
-def visible(text: str, *, labelled: int = _LABELLED) -> Markup:
+def visible(text: str) -> Markup:
     """Escape a text and show the characters in it that cannot be seen, or that turn the reading direction."""
-    shown = _HIDDEN.sub(_labelled, str(escape(text)), count=labelled)
+    shown = _HIDDEN.sub(_labelled, str(escape(text)), count=_LABELLED)
     return Markup(plain(shown))  # noqa: S704 - escaped above; the pattern finds nothing in the labels themselves
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
 
-from dashboard import api, chart, cursors, guide, rendering, text
+from dashboard import api, chart, cursors, text
 from dashboard.errors import ReadRoute
 from dashboard.filters import Filter, Filters, read_filters, refuse_unknown
 from dashboard.ranges import PRESETS, TimeRange, read_range
@@ -68,10 +68,10 @@ class Pages:
         flagged_only = request.query_params.get("show") != "all"
         by_severity = api.total_by_severity(buckets)
         waiting = in_flight if span.end >= datetime.now(UTC) else 0
-        return self._page(
-            request,
+        return self._state.page(
             "home.html",
             section="home",
+            curl=self._state.curl(request),
             span=span,
             presets=PRESETS,
             accepted=None if waiting is None else settled + waiting,
@@ -95,10 +95,10 @@ class Pages:
         with reading.snapshot(self._state.engine) as connection:
             page = reading.page(connection, filters.terms(), limit=_ROWS, after=after, whole=False)
         place = page.next_after
-        return self._page(
-            request,
+        return self._state.page(
             "events.html",
             section="events",
+            curl=self._state.curl(request),
             filters=filters,
             inputs=_EVENT_INPUTS,
             items=page.items,
@@ -107,7 +107,7 @@ class Pages:
             rule_ids=sorted(self._rules()),
         )
 
-    def event(self, request: Request, event_id: str) -> Response:
+    def event(self, event_id: str) -> Response:
         """Show one event: why it was flagged, what matched, and what stands around it."""
         found_id = EventId.parse(event_id)
         with reading.snapshot(self._state.engine) as connection:
@@ -118,8 +118,7 @@ class Pages:
             earlier, later = reading.neighbours(connection, found)
             namesakes = reading.namesakes(connection, found)
             alert_id = alert_reading.alert_of(connection, found_id)
-        return self._page(
-            request,
+        return self._state.page(
             "event.html",
             section="events",
             verdict=found,
@@ -146,10 +145,10 @@ class Pages:
         after = cursors.read(given["cursor"])[:2] if given.get("cursor") else None
         with reading.snapshot(self._state.engine) as connection:
             found, next_after = alert_reading.alert_page(connection, terms, limit=_ROWS, after=after)
-        return self._page(
-            request,
+        return self._state.page(
             "alerts.html",
             section="alerts",
+            curl=self._state.curl(request),
             filters=filters,
             items=found,
             first_page=after is None,
@@ -157,7 +156,7 @@ class Pages:
             least=self._state.settings.alert_min_severity,
         )
 
-    def alert(self, request: Request, alert_id: str) -> Response:
+    def alert(self, alert_id: str) -> Response:
         """Show one alert, whom it was told to, and why or why not."""
         with reading.snapshot(self._state.engine) as connection:
             found = alert_reading.alert(connection, parse_uuid(alert_id))
@@ -165,8 +164,7 @@ class Pages:
         if found is None:
             raise Problem(404, f"There is no alert {alert_id}", "It never was, or is not kept any more.")
         least = self._state.settings.alert_min_severity
-        return self._page(
-            request,
+        return self._state.page(
             "alert.html",
             section="alerts",
             alert=found,
@@ -175,14 +173,14 @@ class Pages:
             known_rules=self._rules(),
         )
 
-    def rules(self, request: Request) -> Response:
+    def rules(self) -> Response:
         """List the rules in force, and how often each fired."""
         with reading.snapshot(self._state.engine) as connection:
             fired = api.fired(connection, self._state)
         rules = sorted(self._rules().values(), key=lambda rule: (rule.pack, -rule.severity, rule.id))
-        return self._page(request, "rules.html", section="rules", rules=rules, fired=fired)
+        return self._state.page("rules.html", section="rules", rules=rules, fired=fired)
 
-    def rule(self, request: Request, rule_id: str) -> Response:
+    def rule(self, rule_id: str) -> Response:
         """Show one rule: what it looks for, its tests, and how often it fired."""
         found = self._rules().get(rule_id)
         if found is None:
@@ -192,7 +190,7 @@ class Pages:
             fired = api.fired(connection, self._state)
             latest = reading.page(connection, [Term("rule", (rule_id,))], limit=_TOP, whole=False).items
         counts = {name: count.get(rule_id, 0) for name, count in fired.items()}
-        return self._page(request, "rule.html", section="rules", rule=found, counts=counts, latest=latest)
+        return self._state.page("rule.html", section="rules", rule=found, counts=counts, latest=latest)
 
     def _rules(self) -> Mapping[str, Rule]:
         """Return the rules in force by their ids."""
@@ -204,17 +202,6 @@ class Pages:
             return Journal(self._state.redis).in_flight()
         except JournalUnavailable:
             return None
-
-    def _page(self, request: Request, template: str, **context: object) -> Response:
-        base_url = self._state.base_url(request)
-        usual = {
-            "rule_set": self._state.rule_set.version,
-            "retention_days": self._state.settings.retention_days,
-            "flower_url": self._state.flower_url,
-            "curl": guide.curl(base_url),
-            "now": datetime.now(UTC),
-        }
-        return rendering.page(template, usual | context)
 
 
 def _shown(verdict: StoredVerdict, *, long: bool) -> dict[str, list[text.Piece]]:
