@@ -72,9 +72,9 @@ class Table:
             else:
                 self.wrong("bad-value", item.at, f"{key} is a list of texts, this is {item.kind}")
 
-    def children(self, key: str, *, required: bool = True) -> list[tuple[str, Node]]:
+    def children(self, key: str) -> list[tuple[str, Node]]:
         """Return the entries of a mapping below."""
-        node = self.take(key, required=required)
+        node = self.take(key)
         if node is None:
             return []
         if isinstance(node.value, Mapping):

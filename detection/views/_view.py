@@ -116,9 +116,9 @@ class View:
         return first, min(first + step, end)
 
 
-def raw(text: str, data: bytes | None = None) -> View:
+def raw(text: str) -> View:
     """Return the field as it was sent."""
-    return View("raw", text, encode(text) if data is None else data)
+    return View("raw", text, encode(text))
 
 
 _AT = itemgetter(0)
