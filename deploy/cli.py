@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from deploy.errors import DeployError
+from deploy.errors import DeployError, faults_of_form
 from detection.cli import rules_app, scan
 from pipeline.errors import PipelineError
 
@@ -138,8 +138,8 @@ def _explain_settings(error: ValueError) -> NoReturn:
     # Recognised by what it has, for importing its class takes longer than most commands.
     if not hasattr(error, "errors"):
         raise error
-    for fault in error.errors():
-        typer.echo(f"SENTINEL_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}", err=True)
+    for fault in faults_of_form(error):
+        typer.echo(fault, err=True)
     sys.exit(_WRONG_SETTINGS)
 
 

@@ -1,6 +1,7 @@
 """What can keep the stack from starting. Every message says what to do about it."""
 
 import inspect
+from typing import Any
 
 
 class DeployError(Exception):
@@ -54,3 +55,8 @@ class ServerUnusable(DeployError):
 
 class StackFailed(DeployError):
     """A process kept exiting before the stack was ever ready."""
+
+
+def faults_of_form(error: Any) -> list[str]:  # noqa: ANN401 - importing pydantic takes longer than most commands
+    """Return what a ``pydantic.ValidationError`` says of each setting, a line each."""
+    return [f"SENTINEL_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]

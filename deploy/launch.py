@@ -36,6 +36,8 @@ def run() -> int:
     began = time.monotonic()
     settings, pipe = settings_check.read()
     console = Console(f"{settings.url}/alerts")
+    for warning in settings_check.unknown():
+        console.say(warning)
     home = Home(pipe.home)
     home.make()
     lock = home.lock()

@@ -5,20 +5,26 @@ Addresses may hold passwords, so a fault never quotes more of one than its schem
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
+
 from alerting.settings import AlertSettings
-from deploy.errors import DeployError
+from deploy.errors import DeployError, faults_of_form
 from deploy.settings import LauncherSettings
 from ingest_api.settings import IngestSettings
 from pipeline.rule_files import RuleFiles
 from pipeline.settings import PREFIX, PipeSettings, Section, is_secret
 
 _SECTIONS: tuple[type[Section], ...] = (PipeSettings, LauncherSettings, IngestSettings, AlertSettings)
+_ENV_FILE = Path(".env")
 _REDIS = ("redis", "rediss")
 _POSTGRES = ("postgresql", "postgres")
 _WEB = ("http", "https")
@@ -34,12 +40,11 @@ def read() -> tuple[LauncherSettings, PipeSettings]:
     """Return the settings of the stack, all of them fit to start it with.
 
     Raises:
-        WrongSettings: everything that is wrong with what they say.
-        pydantic.ValidationError: everything that is wrong with their form.
+        WrongSettings: everything that is wrong with their form; where that is right, with what they say.
     """
     _insist(_files())
+    _insist(_form())
     launcher, pipe, alerts = LauncherSettings(), PipeSettings(), AlertSettings()
-    IngestSettings()
     _insist([*_servers(pipe), *_addresses(launcher), *_webhook(alerts), *_packs(pipe)])
     return launcher, pipe
 
@@ -57,23 +62,52 @@ def pipe_settings() -> PipeSettings:
     return pipe
 
 
+def unknown() -> Iterator[str]:
+    """Tell what looks like a setting and is none, for whoever wrote it takes it to be in force."""
+    secrets = [f"{name}_FILE" for name, field in _fields().items() if is_secret(field)]
+    known = {f"{PREFIX}{name.upper()}" for name in (*_fields(), *secrets, "API_KEY")}
+    given = {*EnvSettingsSource(PipeSettings).env_vars, *DotEnvSettingsSource(PipeSettings).env_vars}
+    for name in sorted(name.upper() for name in given):
+        if name.startswith(PREFIX) and name not in known:
+            meant = "".join(f" Is {similar} meant?" for similar in get_close_matches(name, known, n=1, cutoff=0.85))
+            yield f"Warning: {name} is no setting, and does nothing.{meant}"
+
+
+def _fields() -> Mapping[str, FieldInfo]:
+    return {name: field for section in _SECTIONS for name, field in section.model_fields.items()}
+
+
+def _form() -> Iterator[str]:
+    faults: list[str] = []
+    for section in _SECTIONS:
+        try:
+            section()
+        except ValidationError as error:
+            faults += faults_of_form(error)
+    yield from dict.fromkeys(faults)  # several sections may have the same setting
+
+
 def _insist(found: Iterator[str] | list[str]) -> None:
     if faults := list(found):
         raise WrongSettings("\n".join(faults))
 
 
 def _files() -> Iterator[str]:
-    fields = {name: field for section in _SECTIONS for name, field in section.model_fields.items()}
-    for name in (name for name, field in fields.items() if is_secret(field)):
+    if _ENV_FILE.is_file() and (why := _unreadable(_ENV_FILE)):
+        yield f"{_ENV_FILE.absolute()}: it cannot be read ({why}). Make it a readable text in UTF-8, or remove it."
+    for name in (name for name, field in _fields().items() if is_secret(field)):
         setting = f"{PREFIX}{name.upper()}_FILE"
         path = os.environ.get(setting)
-        if path is None:
-            continue
-        try:
-            Path(path).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
+        if path is not None and (why := _unreadable(Path(path))):
             yield f"{setting}: {path!r} cannot be read ({why}). Name a readable file that holds the value, or unset it."
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        return error.strerror if isinstance(error, OSError) else "it is not text"
+    return None
 
 
 def _servers(pipe: PipeSettings) -> Iterator[str]:

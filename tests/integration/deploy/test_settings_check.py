@@ -1,10 +1,12 @@
 """What is wrong with the settings is said before anything is started, in one line that names the setting."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from deploy import ports
+from deploy import ports, settings_check
+from deploy.settings_check import WrongSettings
 from tests.integration.deploy.running import Stack
 
 _FAULTS = [
@@ -95,6 +97,46 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
         "SENTINEL_DATABASE_URL",
     ]
     assert "secret" not in ended.stderr
+
+
+def test_every_fault_of_form_is_told_at_once(tmp_path: Path) -> None:
+    """What several parts of the stack find wrong are lines in one answer, and a setting of them all is told once."""
+    ended = Stack(
+        tmp_path / "home",
+        SENTINEL_PORT="x",
+        SENTINEL_MAX_DEPTH="0",
+        SENTINEL_MAX_EVENTS="0",
+        SENTINEL_ALERT_CONCURRENCY="0",
+    ).command("up")
+
+    assert ended.returncode == 78
+    assert sorted(line.partition(":")[0] for line in ended.stderr.splitlines()) == [
+        "SENTINEL_ALERT_CONCURRENCY", "SENTINEL_MAX_DEPTH", "SENTINEL_MAX_EVENTS", "SENTINEL_PORT",
+    ]  # fmt: skip
+
+
+def test_a_file_of_settings_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an editor saved as UTF-16 is said in words."""
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("SENTINEL_PORT=8001", encoding="utf-16")
+
+    with pytest.raises(WrongSettings, match=r"\.env: it cannot be read \(it is not text\)"):
+        settings_check.pipe_settings()
+
+
+def test_what_only_looks_like_a_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that was mistyped, here or in the file of settings, is told with the one that may be meant."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("SENTINEL_")]:
+        monkeypatch.delenv(name)
+    for name in ("RETENTION_DAY", "API_KEY", "PORT", "REDIS_URL_FILE"):
+        monkeypatch.setenv(f"SENTINEL_{name}", "1")
+    Path(".env").write_text("SENTINEL_QUARK=1\nsentinel_host=127.0.0.1\n")
+
+    assert list(settings_check.unknown()) == [
+        "Warning: SENTINEL_QUARK is no setting, and does nothing.",
+        "Warning: SENTINEL_RETENTION_DAY is no setting, and does nothing. Is SENTINEL_RETENTION_DAYS meant?",
+    ]
 
 
 def test_a_command_for_the_database_names_its_setting(tmp_path: Path) -> None:
