@@ -37,11 +37,10 @@ class CanaryOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A canary: when it was sent, how many seconds ago that is, and the seconds to each step that it has come to."""
+    """A canary: when it was sent, and the seconds to each step that it has come to."""
 
     lane: str
     sent_at: datetime
-    age: float
     outcome: CanaryOutcome | None
     judged_seconds: float | None
     alerted_seconds: float | None
@@ -102,7 +101,7 @@ def latest(connection: Connection) -> Mapping[str, Flight]:
     """Return, of each lane, the latest canary of which it is known how it went: it came home, or is overdue."""
     now = func.clock_timestamp()
     rows = connection.execute(
-        select(table, now.label("now"))
+        select(table)
         .ext(distinct_on(table.c.lane))
         .where(
             table.c.sent_at > now - _LOOKS_BACK,
@@ -116,7 +115,6 @@ def latest(connection: Connection) -> Mapping[str, Flight]:
         row.lane: Flight(
             lane=row.lane,
             sent_at=row.sent_at,
-            age=(row.now - row.sent_at).total_seconds(),
             outcome=CanaryOutcome(row.outcome) if row.outcome else None,
             judged_seconds=_between(row.sent_at, row.judged_at),
             alerted_seconds=_between(row.sent_at, row.alerted_at),

@@ -57,11 +57,6 @@ def page(
     ]  # fmt: skip
 
 
-def count(connection: Connection, source: str) -> int:
-    """Return how many refused records of a source are kept."""
-    return connection.execute(select(func.count()).where(table.c.source == source)).scalar_one()
-
-
 def forget(connection: Connection, *, before: datetime | None = None, source: str | None = None) -> list[Path]:
     """Delete refused records by age or by source. Returns the spool files that belonged to them."""
     statement = delete(table).returning(table.c.spooled)
