@@ -6,7 +6,7 @@ from celery.signals import setup_logging, worker_ready
 from alerting import tasks
 from alerting.settings import AlertSettings
 from pipeline import telemetry
-from pipeline.health import first_signs
+from pipeline.pulses import first_signs
 from pipeline.queue import Queue, make_celery
 from pipeline.settings import PipeSettings
 

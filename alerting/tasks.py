@@ -10,15 +10,15 @@ from alerting import deadline, notify
 from alerting.deliver import Courier
 from alerting.receivers import configured
 from alerting.settings import AlertSettings
-from pipeline import health, watch
+from pipeline import watch
 from pipeline.errors import JournalUnavailable, QueueUnavailable, StorageUnavailable
 from pipeline.journal import connect
+from pipeline.pulses import Pulse
 from pipeline.queue import Queue, TaskName, wake
 from pipeline.settings import PipeSettings
 from pipeline.storage import make_engine
 
 _TIME_LIMIT = 20  # a slice, the longest attempt begun at its end, and the notes
-_PULSE_SECONDS = 1.0
 _WATCH_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -32,21 +32,16 @@ class AlertWorker:
         self._redis = connect(pipe.redis_url.get_secret_value())
         self._engine = make_engine(pipe.database_url.get_secret_value(), application="sentinel-alerts")
         self._courier = Courier(receivers, link_base=settings.link_base)
-        self._pulsed = -_PULSE_SECONDS
+        self._pulse = Pulse(self._redis)
         self._watched = -_WATCH_SECONDS
         log.info("receivers_ready", receivers=sorted(receivers))
 
     def pulse(self) -> None:
-        """Give a sign of life, once a second at most."""
-        now = time.monotonic()
-        if now - self._pulsed < _PULSE_SECONDS:
-            return
+        """Give a sign of life."""
         try:
-            health.pulse(self._redis, Queue.ALERTS)
+            self._pulse.give(Queue.ALERTS)
         except JournalUnavailable as error:
             log.warning("pulse_missed", reason=str(error))
-        else:
-            self._pulsed = now
 
     def watch(self) -> None:
         """See that the watch is kept, every few seconds.

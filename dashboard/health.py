@@ -10,7 +10,7 @@ from redis import Redis
 from starlette.responses import JSONResponse, Response
 
 from dashboard.state import DashboardState
-from pipeline import health
+from pipeline import health, pulses
 from pipeline.errors import JournalUnavailable
 from pipeline.health import PipelineStatus, QueueStatus, RulesReport
 from pipeline.journal import Journal
@@ -82,7 +82,7 @@ def _parts(state: DashboardState, queues: Sequence[QueueStatus], *, deep: bool) 
         ages = _ages(state.redis)
         works = {queue.name: queue.worker_alive and not queue.is_stuck for queue in queues}
         parts |= {f"worker {queue}": works.get(queue, False) for queue in Queue}
-        parts[health.BEAT] = health.is_alive(ages.get(health.BEAT))
+        parts[pulses.BEAT] = pulses.is_alive(ages.get(pulses.BEAT))
     return parts
 
 
@@ -116,7 +116,7 @@ def _flight_json(flight: Flight) -> dict[str, object]:
 
 def _ages(redis: Redis) -> dict[str, float]:
     try:
-        return health.pulse_ages(redis)
+        return pulses.ages(redis)
     except JournalUnavailable:
         return {}
 

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +14,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 
 from detection import RuleError
+from pipeline import pulses
 from pipeline._scripts import translated
 from pipeline._transport import SET_ASIDE
-from pipeline.errors import JournalUnavailable, StorageUnavailable
-from pipeline.journal import Journal, Lane, connect
+from pipeline.errors import StorageUnavailable
+from pipeline.journal import Journal, Lane
 from pipeline.queue import Queue, waiting
-from pipeline.settings import PipeSettings
 from pipeline.storage import canaries, dead_letters, incidents, ledger, transaction
 from pipeline.storage.canaries import Flight
 from pipeline.storage.incidents import Incident
@@ -27,15 +27,12 @@ from pipeline.storage.incidents import Incident
 if TYPE_CHECKING:
     from pipeline.rules import InForce, Tell  # with it comes the compiler, which most processes do without
 
-_PULSES = "sentinel:pulses"
 _RULES = "sentinel:rules"
 _FORGOTTEN_SECONDS = 3600.0
 _MOST_FAULTS = 50
-_ALIVE_SECONDS = 15.0
 _LANE_IDLE_SECONDS = 10.0
 _IDLE_SECONDS = 60.0  # a slice of alerts, or two long tasks of upkeep side by side, end before
 _INCIDENTS = 20
-BEAT = "beat"
 _encoder = msgspec.json.Encoder()
 
 
@@ -101,41 +98,6 @@ class PipelineStatus:
 _decoder = msgspec.json.Decoder(RulesReport)
 
 
-def pulse(redis: Redis, part: str) -> None:
-    """Note that a worker of a queue, or the beat, did something just now.
-
-    Raises:
-        JournalUnavailable: Redis is away.
-    """
-    try:
-        seconds, micros = redis.time()
-        redis.hset(_PULSES, part, seconds + micros / 1e6)
-    except RedisError as error:
-        raise JournalUnavailable(str(error)) from error
-
-
-def first_signs(settings: PipeSettings, parts: Iterable[str]) -> None:
-    """Note that parts are about to work, so that whoever waits for them need not wait for the schedule."""
-    redis = connect(settings.redis_url.get_secret_value())
-    with suppress(JournalUnavailable):
-        for part in parts:
-            pulse(redis, part)
-    redis.close()
-
-
-def pulse_ages(redis: Redis) -> dict[str, float]:
-    """Return how many seconds ago each part last gave a sign.
-
-    Raises:
-        JournalUnavailable: Redis is away.
-    """
-    with translated():
-        seconds, micros = redis.time()
-        found = cast("dict[bytes, bytes]", redis.hgetall(_PULSES))
-    now = seconds + micros / 1e6
-    return {part.decode(): max(0.0, now - float(at)) for part, at in found.items()}
-
-
 def rules_teller(redis: Redis, part: str) -> "Tell":
     """Return what tells which rules this process uses, and takes that back; while Redis is away it tells nobody."""
     process = f"{part}@{socket.gethostname()}/{os.getpid()}"
@@ -166,12 +128,7 @@ def rules_reports(redis: Redis) -> list[RulesReport]:
         reports = [_decoder.decode(report) for report in found.values()]
         if gone := [report.process for report in reports if seconds - report.at > _FORGOTTEN_SECONDS]:
             redis.hdel(_RULES, *gone)
-    return sorted((each for each in reports if is_alive(seconds - each.at)), key=lambda report: report.process)
-
-
-def is_alive(age: float | None) -> bool:
-    """Say whether a part that gave its last sign ``age`` seconds ago counts as working."""
-    return age is not None and age < _ALIVE_SECONDS
+    return sorted((each for each in reports if pulses.is_alive(seconds - each.at)), key=lambda report: report.process)
 
 
 def storage_works(engine: Engine) -> bool:
@@ -228,7 +185,7 @@ def pipeline_status(redis: Redis, engine: Engine) -> PipelineStatus:
         redis_memory_share=int(memory["used_memory"]) / bound if bound else 0.0,
         set_aside=set_aside,
         dead_letters=buried,
-        beat_alive=is_alive(pulse_ages(redis).get(BEAT)),
+        beat_alive=pulses.is_alive(pulses.ages(redis).get(pulses.BEAT)),
         rules=rules_reports(redis),
         incidents=told,
         canaries=flights,
@@ -241,7 +198,7 @@ def queue_statuses(redis: Redis, journal: Journal) -> list[QueueStatus]:
     Raises:
         JournalUnavailable: Redis is away.
     """
-    ages = pulse_ages(redis)
+    ages = pulses.ages(redis)
     oldest, idle, opened = journal.oldest(), journal.idle(), journal.open_counts()
     with translated():
         lengths = waiting(redis)
@@ -252,7 +209,7 @@ def queue_statuses(redis: Redis, journal: Journal) -> list[QueueStatus]:
             waiting=lengths[queue],
             open_chunks=opened[lane] if lane else 0,
             oldest_seconds=oldest[lane] if lane else 0.0,
-            worker_alive=is_alive(ages.get(queue)),
+            worker_alive=pulses.is_alive(ages.get(queue)),
             pulse_seconds=ages.get(queue),
             idle_seconds=idle[lane] if lane else ages.get(queue),
         )

@@ -7,7 +7,7 @@ from redis import Redis
 from sqlalchemy import Connection, Engine
 
 from detection import Severity
-from pipeline import health
+from pipeline import health, pulses
 from pipeline.health import QueueStatus
 from pipeline.journal import Journal
 from pipeline.queue import Queue
@@ -43,7 +43,7 @@ def over_the_watch(redis: Redis, engine: Engine) -> int:
     Raises:
         JournalUnavailable, StorageUnavailable: one of them is away, and nothing is known.
     """
-    age = health.pulse_ages(redis).get(Queue.MAINTENANCE)
+    age = pulses.ages(redis).get(Queue.MAINTENANCE)
     found = []
     if age is not None and age >= _SILENT_SECONDS:
         detail = (

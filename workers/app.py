@@ -13,7 +13,7 @@ from celery.signals import (
 )
 
 from pipeline.errors import JournalUnavailable
-from pipeline.health import BEAT, first_signs
+from pipeline.pulses import BEAT, first_signs
 from pipeline.queue import Queue, TaskName, make_celery
 from pipeline.settings import PipeSettings
 from pipeline.telemetry import configure

@@ -10,6 +10,7 @@ from functools import cache
 from detection import Event, Scanner, Severity, probes
 from pipeline import health
 from pipeline.journal import Journal, connect
+from pipeline.pulses import Pulse
 from pipeline.queue import Queue
 from pipeline.rules import Rules
 from pipeline.settings import PipeSettings
@@ -18,7 +19,6 @@ from workers import detect
 from workers.detect import Bench, Ending
 from workers.split import SplitBench
 
-_PULSE_SECONDS = 1.0
 _NOTIFY_SECONDS, _NOTIFY_LIVE_SECONDS = 1.0, 0.25
 _PROBES = 8
 # A call of Redis that is in vain has to end well before its task's time is up, which would cost the process.
@@ -36,7 +36,7 @@ class Worker:
         self.journal = Journal(self.redis, max_attempts=pipe.max_attempts)
         self.holder = f"{family()}.{os.getpid()}."
         self.splitter = f"splitter-{os.getpid()}-{secrets.token_hex(4)}"
-        self._pulsed: dict[str, float] = {}
+        self.pulse = Pulse(self.redis)
         self._acknowledged: dict[int, int] = {}
         self._company = True
         self._notified = -math.inf
@@ -80,17 +80,6 @@ class Worker:
             return False
         self._notified = now
         return True
-
-    def pulse(self, part: str) -> None:
-        """Give a sign of life for a queue, once a second at most.
-
-        Raises:
-            JournalUnavailable: Redis is away.
-        """
-        now = time.monotonic()
-        if now - self._pulsed.get(part, -_PULSE_SECONDS) >= _PULSE_SECONDS:
-            health.pulse(self.redis, part)
-            self._pulsed[part] = now
 
 
 class Judge:

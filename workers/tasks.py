@@ -8,7 +8,7 @@ import structlog
 from celery import Task
 from redis.exceptions import RedisError
 
-from pipeline import health, watch
+from pipeline import pulses, watch
 from pipeline.errors import PipelineError, QueueUnavailable
 from pipeline.journal import Lane
 from pipeline.queue import VERSION, Queue, TaskName, ring, wake
@@ -25,7 +25,7 @@ def detect_task(task: Task, chunk_id: str, _stamp: int, version: int) -> None:
         queue = task.request.delivery_info["routing_key"]
         with _outage_is_not_an_error():
             worker().detect(chunk_id, partial(_notify, queue))
-            worker().pulse(queue)
+            worker().pulse.give(queue)
 
 
 @app.task(name=TaskName.SPLIT, bind=True)
@@ -34,7 +34,7 @@ def split_task(task: Task, entry_id: str, _stamp: int, version: int) -> None:
     if _is_known(version):
         with _outage_is_not_an_error():
             split.run(entry_id, worker().splitting(_ring_bulk))
-            worker().pulse(task.request.delivery_info["routing_key"])
+            worker().pulse.give(task.request.delivery_info["routing_key"])
 
 
 @app.task(name=TaskName.SWEEP, send_events=False)
@@ -42,8 +42,8 @@ def sweep_task() -> None:
     """Ring again for what stays open too long."""
     with _outage_is_not_an_error():
         rung = sweep.run(worker().redis, worker().journal, _ring)
-        worker().pulse(Queue.MAINTENANCE)
-        worker().pulse(health.BEAT)
+        worker().pulse.give(Queue.MAINTENANCE)
+        worker().pulse.give(pulses.BEAT)
     if rung:
         structlog.get_logger().info("swept", rung=rung)
 
@@ -86,7 +86,7 @@ def retention_task() -> None:
 def pulse_task(queue: str) -> None:
     """Show that this queue is being worked on."""
     with _outage_is_not_an_error():
-        worker().pulse(queue)
+        worker().pulse.give(queue)
 
 
 def _is_known(version: int) -> bool:

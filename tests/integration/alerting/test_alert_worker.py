@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from alerting.app import create_app
 from alerting.settings import AlertSettings
-from pipeline import health
+from pipeline import pulses
 from pipeline.queue import Queue, TaskName, wake
 from pipeline.settings import PipeSettings
 from tests.integration.alerting.listener import Listener
@@ -134,7 +134,7 @@ def test_a_ring_makes_the_worker_tell(
     listener.wait_for(1)
 
     assert _until(lambda: not waiting())
-    assert health.is_alive(health.pulse_ages(redis_client).get(Queue.ALERTS))
+    assert pulses.is_alive(pulses.ages(redis_client).get(Queue.ALERTS))
     worker.terminate()
     worker.wait(_PATIENCE)
     printed = [line for line in (tmp_path / "0.out").read_text("utf-8").splitlines() if line.startswith("ALERT")]
