@@ -177,7 +177,7 @@ class Launcher:
         await self._ready()
         supervisor.was_ready = True
         self._running = replace(self._running, ready=True)
-        self._announce(supervisor)
+        supervisor.announce()
         self._console.say(
             banner.screen(
                 self._settings,

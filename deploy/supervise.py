@@ -79,6 +79,15 @@ class Supervisor:
         ]
         return (*found, Child("guard", self._guard.pid, start_time(self._guard.pid) or "", 0))
 
+    def announce(self) -> None:
+        """Have it written down who is running. Where that fails, as on a full disk, they are kept running."""
+        try:
+            self._changed()
+        except OSError as error:
+            self._console.say(
+                f"Who is running could not be written down ({error.strerror}); `sentinel status` may err."
+            )
+
     def restart(self, name: str, why: str) -> bool:
         """Kill a child with its whole group; it is started again as any that died. Returns whether there was one."""
         service = self._services.get(name)
@@ -147,7 +156,7 @@ class Supervisor:
             return f"could not be started: {error!r}"
         if not service.wanted:
             service.child.send(service.spec.stop_signal)
-        self._changed()
+        self.announce()
         status = await service.child.wait()
         service.child = None
         return _why(status)
@@ -159,7 +168,7 @@ class Supervisor:
         if not self._console.quiet:
             self._console.say(f"{service.spec.name:<11} | {told}")
         service.restarts += 1
-        self._changed()
+        self.announce()
         try:
             await asyncio.wait_for(service.idle.wait(), wait)
         except TimeoutError:
@@ -175,7 +184,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(_GUARD_CHECK_SECONDS)
             if self._guard.heal():
-                self._changed()
+                self.announce()
 
 
 def _why(status: int) -> str:

@@ -1,6 +1,7 @@
 """The supervisor: what ends is started again, and whatever ends it, nothing is left behind."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -157,6 +158,34 @@ def test_a_child_that_keeps_failing_stops_a_start(home: Home) -> None:
 
     assert "api keeps failing: exited with status 3" in said
     assert "no such table" in said
+
+
+def test_a_full_disk_keeps_no_child_from_being_started_again(home: Home) -> None:
+    """A server ends when its disk is full. That nobody can be told who runs must not keep it away for good."""
+
+    async def run() -> None:
+        told, often = 0, asyncio.Event()
+
+        def changed() -> None:
+            nonlocal told
+            told += 1
+            if told == 5:  # a start and an end are told each
+                often.set()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        lock = home.lock()
+        assert lock is not None
+        supervisor = Supervisor(home, lock, Console(), changed)
+        supervisor.was_ready = True
+        supervisor.add([ProcessSpec(name="api", argv=("/bin/echo", "begun"), env={}, cwd=Path.cwd())], stage=1)
+        await asyncio.wait_for(often.wait(), _PATIENCE)
+        await supervisor.stop({})
+
+    home.make()
+    asyncio.run(run())
+    home.unlock()
+
+    assert (home.logs / "api.log").read_text(encoding="utf-8").count("begun") >= 2
 
 
 def test_a_child_that_cannot_be_started_is_tried_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
