@@ -47,7 +47,7 @@ def _kind(text: str) -> Kind:
     if kind is None:
         detail = "Send events as 'Content-Type: application/json', or one a line as 'application/x-ndjson'."
         raise Problem(415, "Unsupported media type", detail)
-    if charset not in {"utf-8", "us-ascii"}:
+    if charset not in {"utf-8", "utf8", "us-ascii"}:
         raise Problem(415, "Unsupported media type", f"JSON travels as UTF-8, not as {charset}.")
     return kind
 
