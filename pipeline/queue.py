@@ -72,7 +72,8 @@ def make_celery(settings: PipeSettings, name: str) -> Celery:
         broker_transport_options={
             "ack_emulation": False,  # the journal makes kombu's own bookkeeping redundant, and slow
             "priority_steps": [0],
-            "socket_timeout": 5,
+            # A consumer that was cut off asks in vain several times in a row, and hears of nothing else meanwhile.
+            "socket_timeout": 2,
             "socket_connect_timeout": 2,
             "socket_keepalive": True,
             "health_check_interval": 2,
