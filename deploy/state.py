@@ -173,7 +173,11 @@ class Home:
         return FolderUnusable(_DAMAGED.format(path=self._remembered, why=why, folder=self.path))
 
     def remember(self, remembered: Remembered) -> None:
-        """Keep it for the next start."""
+        """Keep it for the next start.
+
+        Raises:
+            FolderUnusable: it cannot be written.
+        """
         _write(self._remembered, asdict(remembered))
 
     def running(self) -> Running | None:
@@ -186,7 +190,11 @@ class Home:
             return None
 
     def announce(self, running: Running) -> None:
-        """Write down who is running."""
+        """Write down who is running.
+
+        Raises:
+            FolderUnusable: it cannot be written.
+        """
         _write(self._running, asdict(running))
 
 
@@ -229,9 +237,13 @@ def _kill(pids: Iterable[int]) -> None:
 def _write(path: Path, content: object) -> None:
     # Written beside and moved over, so that a reader, or a start after a crash, never meets half of it.
     new = path.with_name(f".{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        message = f"{path} cannot be written ({error.strerror}). Make room, or let its owner write there."
+        raise FolderUnusable(message) from error

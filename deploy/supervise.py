@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from deploy.errors import StackFailed
+from deploy.errors import FolderUnusable, StackFailed
 from deploy.guard_link import GuardLink
 from deploy.output import Console, ServiceLog
 from deploy.process import ProcessSpec
@@ -83,10 +83,8 @@ class Supervisor:
         """Have it written down who is running. Where that fails, as on a full disk, they are kept running."""
         try:
             self._changed()
-        except OSError as error:
-            self._console.say(
-                f"Who is running could not be written down ({error.strerror}); `sentinel status` may err."
-            )
+        except FolderUnusable as error:
+            self._console.say(f"{error} Until then `sentinel status` may err.")
 
     def restart(self, name: str, why: str) -> bool:
         """Kill a child with its whole group; it is started again as any that died. Returns whether there was one."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from deploy.errors import FolderUnusable
 from deploy.output import Console
 from deploy.process import ProcessSpec
 from deploy.state import Home, Running, start_time
@@ -171,7 +172,7 @@ def test_a_full_disk_keeps_no_child_from_being_started_again(home: Home) -> None
             told += 1
             if told == 5:  # a start and an end are told each
                 often.set()
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise FolderUnusable
 
         lock = home.lock()
         assert lock is not None
@@ -186,6 +187,20 @@ def test_a_full_disk_keeps_no_child_from_being_started_again(home: Home) -> None
     home.unlock()
 
     assert (home.logs / "api.log").read_text(encoding="utf-8").count("begun") >= 2
+
+
+def test_what_cannot_be_written_down_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is said in words, with the file, by whatever writes into the data folder."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    home.make()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FolderUnusable, match=r"running\.json cannot be written \(No space left on device\)"):
+        home.announce(Running(1, "", "127.0.0.1", "http://x", "http://y"))
+    with pytest.raises(FolderUnusable, match=r"state\.json cannot be written"):
+        home.remember(home.remembered())
 
 
 def test_a_child_that_cannot_be_started_is_tried_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,7 @@ _OVER_A_LIMIT = {"too_large", "too_deep", "too_long"}
         "application/json; charset=utf-8",
         "APPLICATION/JSON;charset=UTF-8",
         'application/json; charset="utf-8"',
+        "application/json; charset=utf8",
     ],
 )
 def test_json_is_json_however_its_type_is_written(door: TestClient, content_type: str) -> None:
