@@ -81,11 +81,14 @@ def keys_create(
     scope: Annotated[
         list[str] | None, typer.Option(help="ingest, read or admin; ingest and read when not given. May be repeated.")
     ] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="How long it works; until it is revoked when not given.")
+    ] = None,
 ) -> None:
     """Make a key and show it, this once."""
     from deploy import key_commands
 
-    key_commands.create(name, scope or ["ingest", "read"])
+    key_commands.create(name, scope or ["ingest", "read"], days)
 
 
 @keys_app.command("list")

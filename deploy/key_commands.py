@@ -1,6 +1,6 @@
 """``sentinel keys``: makes, lists and revokes API keys in the database in use."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import typer
 
@@ -27,8 +27,8 @@ class NamelessKey(DeployError):
     exit_code = 2
 
 
-def create(name: str, scopes: list[str]) -> None:
-    """Make a key and print it.
+def create(name: str, scopes: list[str], days: int | None = None) -> None:
+    """Make a key, which works for so many days or until it is revoked, and print it.
 
     Raises:
         NamelessKey: the name is empty.
@@ -36,9 +36,10 @@ def create(name: str, scopes: list[str]) -> None:
     """
     if not name.strip():
         raise NamelessKey
+    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with transaction(make_engine(control.database_url())) as connection:
         try:
-            key = keys.create(connection, name=name.strip(), scopes=scopes)
+            key = keys.create(connection, name=name.strip(), scopes=scopes, expires_at=expires_at)
         except keys.UnknownScope as error:
             raise WrongScope from error
     typer.echo(key)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,16 @@ def test_a_key_that_is_not_the_last_one_is_revoked_without_a_warning(up: Stack) 
 
     assert "last key" not in up.command("keys", "revoke", first).stderr
     assert "last key" in up.command("keys", "revoke", second).stderr
+
+
+def test_a_key_may_be_made_for_a_while(up: Stack) -> None:
+    """The list says when it expires; one for no time at all is refused."""
+    key_id = up.command("keys", "create", "visitor", "--days", "90").stdout.split("_")[1]
+    (listed,) = [line for line in up.command("keys", "list").stdout.splitlines() if key_id in line]
+    up.command("keys", "revoke", key_id)
+
+    assert f"expires {datetime.now(UTC) + timedelta(days=90):%Y-%m-%d}" in listed
+    assert up.command("keys", "create", "visitor", "--days", "0").returncode == 2
 
 
 @pytest.mark.parametrize("name", ["", "  "])
