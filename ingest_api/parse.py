@@ -11,7 +11,13 @@ from pipeline.records import NotJson, RecordLimits, RejectedRecordError, mend_su
 
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 _records = msgspec.json.Decoder(list[msgspec.Raw])
-_FOREIGN_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF32_BE: "UTF-32"}
+# UTF-32 first: its mark begins with that of UTF-16.
+_FOREIGN_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 class EmptyBody(ValueError):
@@ -123,7 +129,7 @@ def _unmarked(body: bytes) -> bytes:
     data = body.removeprefix(codecs.BOM_UTF8)
     if b"\0" in data[:4]:
         offset = len(body) - len(data) + data.index(b"\0")
-        raise NotJson(offset, "the body is UTF-16 or binary; JSON travels as UTF-8")
+        raise NotJson(offset, "the body is UTF-16, UTF-32 or binary; JSON travels as UTF-8")
     return data
 
 

@@ -8,7 +8,9 @@ from pipeline.settings import AddressSettings
 class IngestSettings(AddressSettings):
     """The limits of what the API takes, and where it listens."""
 
-    max_body_bytes: int = Field(10_000_000, ge=1000, description="Largest body of POST /api/events.")
+    max_body_bytes: int = Field(
+        10_000_000, ge=1000, description="Largest body of POST /api/events, as it is sent and as it is unpacked."
+    )
     max_events: int = Field(10_000, ge=1, le=100_000, description="Most events in one POST /api/events.")
     max_upload_bytes: int = Field(2_147_483_648, ge=1000, description="Largest uploaded file.")
     max_pending_bytes: int = Field(

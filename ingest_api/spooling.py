@@ -3,10 +3,12 @@
 import asyncio
 import codecs
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from python_multipart.exceptions import MultipartParseError
@@ -17,9 +19,11 @@ from ingest_api import body as bodies
 from ingest_api.coding import Bounds, Decoder, coding_of, too_large
 from ingest_api.patience import Patience
 from pipeline.http import Problem
+from pipeline.records import ONE_A_LINE
 
 _PIECE = 1 << 20
 _MOST_NAME = 255
+_EXTENDED_NAME = re.compile(rb""";[ \t]*filename\*[ \t]*=[ \t]*"?utf-8'[^';]*'([^\s;"]*)""", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -122,20 +126,21 @@ class _Reader:
         self._header.value.clear()
 
     def _headers_end(self) -> None:
-        _, options = parse_options_header(self._header.fields.get(b"content-disposition", b""))
+        disposition = self._header.fields.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         self._in_file = options.get(b"name") == b"file"
         if not self._in_file:
             return
         if self._seen:
             self._refuse(Problem(422, "Several files were sent", "Send one file at a time."))
         self._seen = True
-        name = options.get(b"filename", b"").decode(errors="replace").replace("\\", "/").rpartition("/")[2]
+        given = options.get(b"filename") or _extended_name(disposition)
+        name = given.decode(errors="replace").replace("\\", "/").rpartition("/")[2]
         self.file_name = "".join(char for char in name if char.isprintable())[-_MOST_NAME:]
         if not self.file_name.lower().endswith(".json"):
             shown = self.file_name or "a field without a file name"
-            self._refuse(
-                Problem(415, "Only .json files are accepted", f"This is {shown}; its name has to end in .json.")
-            )
+            detail = f"This is {shown}; its name has to end in .json. {ONE_A_LINE}"
+            self._refuse(Problem(415, "Only .json files are accepted", detail))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if not self._in_file or self._fault is not None:
@@ -155,7 +160,9 @@ class _Reader:
         self._begun = True
         if self._start[:1] not in (b"{", b"["):
             detail = "The file does not begin with { or [: it holds neither one JSON object nor an array of them."
-            if self._start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            if self._start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+                detail = "The file is UTF-32; save it as UTF-8."
+            elif self._start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 detail = "The file is UTF-16; save it as UTF-8."
             self._refuse(Problem(415, "The file is not JSON", detail))
         elif b"\0" in self._start[:4]:
@@ -176,6 +183,12 @@ class _Header:
     name: bytearray = field(default_factory=bytearray)
     value: bytearray = field(default_factory=bytearray)
     fields: dict[bytes, bytes] = field(default_factory=dict)
+
+
+def _extended_name(disposition: bytes) -> bytes:
+    # Some clients write a name outside ASCII in the form of RFC 8187 alone, which RFC 7578 does not know.
+    found = _EXTENDED_NAME.search(disposition)
+    return unquote_to_bytes(found[1]) if found else b""
 
 
 def _boundary(request: Request) -> bytes:

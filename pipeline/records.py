@@ -17,6 +17,9 @@ _OPTIONAL = ("session_id", "trace_id")
 _NAMES = ("user", "agent", "tool")
 _KNOWN = frozenset({*REQUIRED, *_OPTIONAL, "id", "metadata"})
 ID_CHARACTERS = 128
+ONE_A_LINE = (
+    "Send events that stand one on a line with `sentinel send`, or post them to /api/events as application/x-ndjson."
+)
 _CLIENT_ID = re.compile(rf"[A-Za-z0-9._~:-]{{1,{ID_CHARACTERS}}}")
 _SURROGATES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair

@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from pipeline.records import ONE_A_LINE
+
 _PIECE = 1 << 18
 _BLANK = re.compile(rb"[ \t\r\n]*+")
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -98,8 +100,9 @@ class Records:
         if self._first == bool(here):
             self._first = False
             return bool(here)
-        wrong = "the file holds nothing" if self._first else "something stands behind the one object of the file"
-        raise Fault(self.offset, wrong)
+        if self._first:
+            raise Fault(self.offset, "the file holds nothing")
+        raise Fault(self.offset, f"something stands behind the one object of the file. {ONE_A_LINE}")
 
     def _must_go_on(self, here: bytes) -> bool:
         if not here:

@@ -56,7 +56,8 @@ def test_a_json_file_is_spooled_whole(door: TestClient, journaled: Journaled, sp
     [
         ("events.txt", raw(), 415, "Only .json files are accepted", "events.txt"),
         ("events.json.txt", raw(), 415, "Only .json files are accepted", "events.json.txt"),
-        ("events.ndjson", raw(), 415, "Only .json files are accepted", "events.ndjson"),
+        ("events.ndjson", raw(), 415, "Only .json files are accepted", "sentinel send"),
+        ("events.jsonl", raw(), 415, "Only .json files are accepted", "application/x-ndjson"),
         ("events", raw(), 415, "Only .json files are accepted", "events"),
         ("json", raw(), 415, "Only .json files are accepted", "json"),
         ("page.json", b"<!doctype html><html></html>", 415, "The file is not JSON", "{ or ["),
@@ -65,6 +66,7 @@ def test_a_json_file_is_spooled_whole(door: TestClient, journaled: Journaled, sp
         ("text.json", b'"text"', 415, "The file is not JSON", "{ or ["),
         ("packed.json", b"\x1f\x8b\x08\x00", 415, "The file is not JSON", "{ or ["),
         ("wide.json", raw().decode().encode("utf-16"), 415, "The file is not JSON", "UTF-16"),
+        ("wide.json", raw().decode().encode("utf-32"), 415, "The file is not JSON", "UTF-32;"),
         ("wide.json", raw().decode().encode("utf-16-be"), 415, "The file is not JSON", "{ or ["),
         ("wide.json", raw().decode().encode("utf-16-le"), 415, "The file is not JSON", "UTF-16"),
         ("empty.json", b"", 422, "The file is empty", "Send"),
@@ -145,6 +147,18 @@ def test_broken_forms_are_refused(
     assert title == problem(door.post("/api/uploads", content=body, headers=FORM), status)["title"]
     assert _left(spool) == []
     assert journaled() == {}
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_name_in_the_extended_form_alone_is_a_name(door: TestClient) -> None:
+    """
+    What some clients write instead of filename is read, percent signs and all.
+    """
+    head = HEAD.replace(b'filename="a.json"', b"filename*=UTF-8''%C3%9Cbersicht%202024.json")
+    answer = door.post("/api/uploads", content=head + b"[]" + TAIL, headers=FORM)
+
+    assert answer.status_code == 202
+    assert door.get(answer.json()["status_url"]).json()["file_name"] == "Übersicht 2024.json"
 
 
 def test_other_fields_of_the_form_are_ignored(door: TestClient, spool: Path) -> None:

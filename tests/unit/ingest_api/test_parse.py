@@ -91,8 +91,8 @@ def test_a_body_that_no_stack_holds_is_too_deep(body: bytes) -> None:
         (b'["\xff"]', 2, "not valid UTF-8"),
         (b'["\xed\xa0\x80"]', 2, "not valid UTF-8"),
         (b"[\0{\0", 1, "UTF-16"),
-        (b"\0\0\0[", 0, "UTF-16 or binary"),
-        (b"[]\0", 2, "UTF-16 or binary"),
+        (b"\0\0\0[", 0, "UTF-16, UTF-32 or binary"),
+        (b"[]\0", 2, "UTF-16, UTF-32 or binary"),
     ],
 )
 def test_what_is_no_json_is_told_with_its_byte(mark: bytes, body: bytes, offset: int, said: str) -> None:
@@ -106,7 +106,14 @@ def test_what_is_no_json_is_told_with_its_byte(mark: bytes, body: bytes, offset:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "said"), [("utf-16", "UTF-16"), ("utf-16-be", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-32", "UTF-")]
+    ("encoding", "said"),
+    [
+        ("utf-16", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-32", "the body is UTF-32;"),
+        ("utf-32-le", "UTF-32"),
+    ],
 )
 def test_other_encodings_are_named(encoding: str, said: str) -> None:
     """
