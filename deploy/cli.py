@@ -9,7 +9,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from deploy.errors import DeployError, faults_of_form
-from detection.cli import rules_app, scan
+from deploy.scanning import scan
+from detection.cli import rules_app
 from pipeline.errors import PipelineError
 
 _WRONG_SETTINGS = 78

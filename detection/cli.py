@@ -1,31 +1,29 @@
-"""The commands that need no server: ``scan``, and ``rules list``, ``check``, ``test`` and ``explain``."""
+"""The commands about rules, which need no server: ``rules list``, ``check``, ``test`` and ``explain``."""
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from detection.compiler import RuleSet
     from detection.errors import RuleError
-    from detection.event import Event
 
 UNUSABLE = 2
 """Exit status for input that cannot be used."""
 
 rules_app = typer.Typer(help="Look at detection rules, check them, and run their own tests.", no_args_is_help=True)
 
-_Packs = Annotated[
+Packs = Annotated[
     list[Path] | None,
     typer.Option("--packs", metavar="DIR", help="Folder of rule packs to use instead of the shipped ones."),
 ]
-_Site = Annotated[
+Site = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder of packs to add; its rules replace those of the same id.")
 ]
-_Overrides = Annotated[
+Overrides = Annotated[
     Path | None, typer.Option(metavar="FILE", help="File that turns rules off, grades them, or makes exceptions.")
 ]
 _Paths = Annotated[
@@ -34,44 +32,18 @@ _Paths = Annotated[
 ]
 
 
-def scan(
-    file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="Events, one JSON object a line; - is standard input.")
-    ] = "-",
-    packs: _Packs = None,
-    site: _Site = None,
-    overrides: _Overrides = None,
-) -> None:
-    """Judge events without a server: one JSON event a line in, one verdict a line out, in the same order.
-
-    Exits 0 whatever the verdicts are, and 2 where the input or the rules cannot be used.
-    """
-    from detection.scanner import Scanner  # noqa: PLC0415 - the engine takes longer to import than help to print
-
-    scanner = Scanner(_load(packs, site, overrides))
-    out = sys.stdout
-    try:
-        with _open(file) as lines:
-            for event in _events(file, lines):
-                out.write(_json(scanner.scan(event).as_dict()) + "\n")
-        out.flush()
-    except BrokenPipeError:
-        # The reader has seen enough. Python would complain when it closes the pipe at exit.
-        sys.stderr.close()
-
-
 @rules_app.command("list")
-def list_rules(packs: _Packs = None, site: _Site = None, overrides: _Overrides = None) -> None:
+def list_rules(packs: Packs = None, site: Site = None, overrides: Overrides = None) -> None:
     """List the rules with their severity, pack and title."""
-    for rule in _load(packs, site, overrides).rules:
+    for rule in load(packs, site, overrides).rules:
         typer.echo(f"{rule.severity.label:<13} {rule.pack:<12} {rule.id:<28} {rule.title}")
 
 
 @rules_app.command("check")
 def check_rules(
     paths: _Paths = None,
-    site: _Site = None,
-    overrides: _Overrides = None,
+    site: Site = None,
+    overrides: Overrides = None,
     cost: Annotated[bool, typer.Option("--cost", help="Time each rule too, list them, refuse slow ones.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Check rule packs, and tell everything that is wrong with them at once."""
@@ -96,9 +68,9 @@ def explain_text(
     text: Annotated[str, typer.Argument(metavar="TEXT|FILE|-", help="A text, a file that holds one, or - .")],
     field: Annotated[str, typer.Option(help="The field it stands in.")] = "prompt",
     tool: Annotated[str, typer.Option(help="The tool that was called.")] = "",
-    packs: _Packs = None,
-    site: _Site = None,
-    overrides: _Overrides = None,
+    packs: Packs = None,
+    site: Site = None,
+    overrides: Overrides = None,
 ) -> None:
     """Explain a verdict: which views were made of the text, which patterns hit, and why it came out so."""
     import msgspec  # noqa: PLC0415 - as above
@@ -109,10 +81,10 @@ def explain_text(
     from detection.scanner import Scanner  # noqa: PLC0415 - as above
 
     if field not in FIELDS:
-        _refuse(f"no field is called {field!r}: {', '.join(FIELDS)}")
+        refuse(f"no field is called {field!r}: {', '.join(FIELDS)}")
     blank = Event(timestamp="", user="", agent="", tool=tool, prompt="", response="")
     event = msgspec.structs.replace(blank, **{field: _text(text)})
-    for line in explain(Scanner(_load(packs, site, overrides)), event):
+    for line in explain(Scanner(load(packs, site, overrides)), event):
         typer.echo(line.encode("utf-8", "backslashreplace"))
 
 
@@ -168,7 +140,7 @@ def _fail_for(errors: "list[RuleError]") -> None:
     raise typer.Exit(1)
 
 
-def _load(packs: list[Path] | None, site: Path | None = None, overrides: Path | None = None) -> "RuleSet":
+def load(packs: list[Path] | None, site: Path | None = None, overrides: Path | None = None) -> "RuleSet":
     """Return the rule set, or say what is wrong with the packs and exit."""
     from detection.admission import load_rule_set  # noqa: PLC0415 - as above
     from detection.errors import RuleErrors  # noqa: PLC0415 - as above
@@ -176,45 +148,7 @@ def _load(packs: list[Path] | None, site: Path | None = None, overrides: Path | 
     try:
         return load_rule_set(*packs or (), cache=_cache(), site=site, overrides=overrides)
     except RuleErrors as error:
-        _refuse(str(error))
-
-
-def _open(file: str) -> IO[bytes]:
-    """Return the input."""
-    try:
-        return sys.stdin.buffer if file == "-" else Path(file).open("rb")
-    except OSError as error:
-        _refuse(f"{file}: {error.strerror}")
-
-
-def _events(file: str, lines: IO[bytes]) -> Iterator["Event"]:
-    """Give the event of every line that is not blank, as far as they can be read."""
-    import msgspec  # noqa: PLC0415 - as above
-
-    from detection.event import Event  # noqa: PLC0415 - as above
-
-    decoder = msgspec.json.Decoder(Event)
-    name = "standard input" if file == "-" else file
-    try:
-        for number, line in enumerate(lines, 1):
-            text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
-            if not text:
-                continue
-            try:
-                yield decoder.decode(text)
-            except UnicodeDecodeError as error:
-                _refuse(f"{name}:{number}: not UTF-8: {error.reason}")
-            except (msgspec.DecodeError, RecursionError) as error:
-                _refuse(f"{name}:{number}: {error}")
-    except OSError as error:
-        _refuse(f"{name}: {error.strerror}")
-
-
-def _json(document: dict[str, object]) -> str:
-    """Return a document on one line, in ASCII, so that every text can be written to every terminal and file."""
-    import json  # noqa: PLC0415 - as above
-
-    return json.dumps(document, separators=(",", ":"))
+        refuse(str(error))
 
 
 def _count(number: int, noun: str) -> str:
@@ -222,7 +156,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _refuse(message: str) -> NoReturn:
+def refuse(message: str) -> NoReturn:
     """Say what cannot be used, and exit."""
     sys.stdout.flush()
     typer.echo(message, err=True)
