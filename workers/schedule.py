@@ -1,12 +1,19 @@
-"""The beat's schedule, which goes on when the machine's clock is set back."""
+"""The beat's schedule: it goes on when the machine's clock is set back, and tells an outage in a few lines."""
 
+from time import monotonic
 from typing import Any
 
-from celery.beat import PersistentScheduler
+from celery.beat import PersistentScheduler, SchedulingError
+from structlog import get_logger
+
+_REMINDER_SECONDS = 60.0
 
 
 class Scheduler(PersistentScheduler):
     """Sends what is due; a stock one whose clock is set back by an hour sends nothing for an hour."""
+
+    _unsent = 0
+    _silent_until = 0.0
 
     def tick(self, *args: Any, **options: Any) -> float:  # noqa: ANN401 - Celery's signature
         """Send what is due. Returns the seconds until the next look."""
@@ -16,3 +23,17 @@ class Scheduler(PersistentScheduler):
                 entry.last_run_at = now
                 self._heap = None  # ordered by times that will not come for long
         return float(super().tick(*args, **options))
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:  # noqa: ANN401 - Celery's signature
+        """Send one task. What cannot be sent is due again soon; a stock schedule writes two tracebacks for each."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            self._unsent += 1
+            if monotonic() >= self._silent_until:
+                self._silent_until = monotonic() + _REMINDER_SECONDS
+                get_logger().warning("schedule_deferred", unsent=self._unsent, error=str(error))
+        else:
+            if self._unsent:
+                get_logger().warning("schedule_resumed", unsent=self._unsent)
+                self._unsent, self._silent_until = 0, 0.0

@@ -1,11 +1,13 @@
-"""The beat's schedule on a clock that jumps."""
+"""The beat's schedule on a clock that jumps, and while nothing can be sent."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from celery import Celery
+from structlog.testing import capture_logs
 
+from workers import schedule
 from workers.schedule import Scheduler
 
 
@@ -41,4 +43,41 @@ def test_a_clock_that_jumps_by_an_hour_delays_nothing(
 
     assert 9 <= after.count("sweep") <= 11
     assert 1 <= after.count("watch") <= 3
+    scheduler.close()
+
+
+def test_an_outage_is_told_in_a_few_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    While tasks cannot be sent the log has a line at the start and one a minute, and one when it is over.
+    """
+    app, away, seconds = Celery(set_as_current=False), True, 1000.0
+    app.conf.beat_schedule = {"sweep": {"task": "sweep", "schedule": 1.0, "options": {}}}
+
+    def send(*_: object, **_options: object) -> None:
+        if away:
+            raise ConnectionRefusedError("nobody listens")
+
+    monkeypatch.setattr(Scheduler, "send_task", send)
+    monkeypatch.setattr(schedule, "monotonic", lambda: seconds)
+    scheduler = Scheduler(app, schedule_filename=str(tmp_path / "schedule"))
+
+    def told() -> list[tuple[str, int]]:
+        nonlocal seconds
+        with capture_logs() as lines:
+            for _ in range(90):
+                seconds += 1
+                scheduler.apply_entry(scheduler.schedule["sweep"])
+        return [(line["event"], line["unsent"]) for line in lines]
+
+    during = told()
+    away = False
+    after = told()
+    away = True
+    again = told()
+
+    assert during == again == [("schedule_deferred", 1), ("schedule_deferred", 61)]
+    assert after == [("schedule_resumed", 90)]
+    assert caplog.records == []
     scheduler.close()
