@@ -42,7 +42,8 @@ class Receipt:
 def find(engine: Engine, journal: Journal, event: EventId) -> Receipt | None:
     """Return an event's receipt, or None when it was never accepted.
 
-    The row of the chunk that carried it answers, not the event's, so a receipt outlives retention and deletion.
+    The row of the chunk that carried it answers, so a receipt outlives retention and deletion. Only the time is the
+    verdict's, while there is one; the chunk was claimed a moment before.
 
     Raises:
         JournalUnavailable, StorageUnavailable: what would know is away.
@@ -76,7 +77,14 @@ def _settled(connection: Connection, event: EventId) -> Receipt | None:
         )
     if judge is None:
         return Receipt(str(event), ReceiptState.DEAD_LETTER, accepted_at, error="it was erased without being judged")
-    return Receipt(str(event), ReceiptState.JUDGED, accepted_at, rfc3339(judge["settled_at"]), judge["rule_set"])
+    judged_at = rfc3339(_written_at(connection, event, judge["accepted_at"]) or judge["settled_at"])
+    return Receipt(str(event), ReceiptState.JUDGED, accepted_at, judged_at, judge["rule_set"])
+
+
+def _written_at(connection: Connection, event: EventId, accepted_at: datetime) -> datetime | None:
+    query = "SELECT judged_at FROM events WHERE chunk = :chunk AND position = :position AND accepted_at = :at"
+    key = {"chunk": event.chunk, "position": event.position, "at": accepted_at}
+    return connection.execute(text(query), key).scalar()
 
 
 def _chunk(connection: Connection, event: EventId) -> dict[str, Any] | None:
@@ -95,7 +103,8 @@ def _chunk(connection: Connection, event: EventId) -> dict[str, Any] | None:
 
 def _rerun(connection: Connection, event: EventId) -> dict[str, Any] | None:
     query = (
-        "SELECT duplicates, settled_at, rule_set FROM chunks WHERE chunk_id LIKE :reruns AND judged + duplicates > 0"
+        "SELECT duplicates, accepted_at, settled_at, rule_set FROM chunks "
+        "WHERE chunk_id LIKE :reruns AND judged + duplicates > 0"
     )
     row = connection.execute(text(query), {"reruns": f"{event}~%"}).mappings().first()
     return None if row is None else dict(row)

@@ -5,13 +5,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from redis import Redis
 from sqlalchemy import Engine, text
 
 from pipeline.errors import StorageUnavailable
 from pipeline.ids import EventId
 from pipeline.journal import Journal, Lane, OpenChunk
-from pipeline.storage import erasure, ledger, partitions, receipts, transaction
+from pipeline.rerun import rerun
+from pipeline.storage import erasure, ledger, partitions, reading, receipts, transaction
+from pipeline.times import rfc3339
 from tests.integration.pipeline.bench import accepted, event, make_bench, one, rows, waiting_bytes
 from workers import detect, upkeep
 from workers.detect import Ending
@@ -205,6 +208,27 @@ def test_folding_tallies_changes_no_sum(engine: Engine, redis_client: Redis) -> 
 
     assert rows(engine, query) == before
     assert one(engine, "SELECT count(*) FROM tallies") < count
+
+
+def test_receipt_and_verdict_name_one_moment(engine: Engine, redis_client: Redis) -> None:
+    """
+    Both say when the verdict was written, of a dead letter that was run again, too.
+    """
+    failing = make_bench(redis_client, engine, fails_on=lambda _: True)
+    usual, dead = (EventId.parse(f"{accepted(failing.journal, event(), flush=flush)}.0") for flush in (1, 2))
+    for _ in range(4):
+        detect.run(dead.chunk.hex, failing)
+    bench = make_bench(redis_client, engine)
+    again = rerun(dead, journal=bench.journal, engine=engine, celery=Celery(broker="memory://", set_as_current=False))
+    assert [detect.run(str(chunk_id), bench) for chunk_id in (usual.chunk.hex, again)] == [Ending.JUDGED] * 2
+
+    for event_id in (usual, dead):
+        found = receipts.find(engine, bench.journal, event_id)
+        with transaction(engine) as connection:
+            shown = reading.verdict(connection, event_id)
+        assert found is not None
+        assert shown is not None
+        assert (found.state, found.judged_at) == ("judged", rfc3339(shown.judged_at))
 
 
 def test_a_receipt_outlives_the_event(engine: Engine, redis_client: Redis) -> None:
