@@ -1,13 +1,14 @@
-"""Mentions: what a text only quotes while it talks about attacks, as advisories, lessons, rules and tests do.
+"""Mentions: what a text only quotes or tells of while it talks about attacks, as advisories, lessons and tests do.
 
 A quotation counts as a mention where words of such talk stand near it, outside every quotation, and nothing there asks
-to do what it says. So words that an attack puts around itself do not help it, unless it is also willing to stand there
-as an example, between quotation marks.
+to do what it says; so does a sentence whose subject is an attacker, as far as it goes. So words that an attack puts
+around itself do not help it, unless it is also willing to stand there as an example, between quotation marks.
 """
 
 import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import hyperscan
@@ -49,6 +50,19 @@ _REFUSED = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 """A line of a log that tells what was turned away."""
+_TOLD = re.compile(
+    r"""
+    \b(?:attackers?|adversar(?:y|ies)|intruders?|hackers?|malware|(?:threat|bad)\s+actors?
+       |(?:malicious|rogue|hostile|compromised|poisoned)\s+[\w-]+(?:\s+(?!and\b|or\b)[\w-]+)?)\s+
+    (?:(?:then|also|\w+ly)\s+)?
+    (?:could|can|may|might|would|tr(?:y|ies)\s+to|attempts?\s+to|wants?\s+to|hopes?\s+to|hides?|plants?|embeds?|provides?|sends?|uses?)\b
+    (?:[^\n.!?:;"\u201c\u201d\u2014]|[.!?:](?=\S)){1,400}
+    | (?<=[.!?]\s)(?:it|this)\s+(?:tells|instructs|asks|orders)\s+the\s+(?:agent|model|assistant|llm|ai)\s+to\b
+    (?:[^\n.!?:;"\u201c\u201d\u2014]|[.!?:](?=\S)){1,400}
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""A sentence on what attackers may do; whatever a colon or quotation marks set apart in it is not a part of that."""
 _TALK = Path(__file__).parent / "talk.txt"
 """Expressions of talk about attacks, one a line."""
 _OBEYED = re.compile(
@@ -79,6 +93,7 @@ def without_mentions(text: str, locator: Locator) -> str | None:
     everywhere = _talk(outside, locator)
     mentions = [found.span() for found in _REFUSED.finditer(text)]
     if everywhere and not _OBEYED.search(outside):
+        mentions += [found.span() for found in islice(_TOLD.finditer(text), _MOST_QUOTATIONS)]
         mentions += [
             (start, end)
             for start, end in quotations[:_MOST_QUOTATIONS]
