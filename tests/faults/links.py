@@ -1,7 +1,7 @@
 """A stack whose links to its servers can fail, one process' link at a time."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,8 +21,9 @@ class Links:
     def __init__(self, valkey: servers.Server, postgres: servers.Server) -> None:
         """Stand between the processes and two servers."""
         self._up: Stack | None = None
-        self.redis = Proxy(_port(valkey.url), self._is_of)
-        self.postgres = Proxy(_port(postgres.url), self._is_of)
+        self._names: dict[int, str] = {}
+        self.redis = Proxy(_port(valkey.url), self._owner_of, self._is_of)
+        self.postgres = Proxy(_port(postgres.url), self._owner_of, self._is_of)
         self.urls = {
             "SENTINEL_REDIS_URL": _through(valkey.url, self.redis),
             "SENTINEL_DATABASE_URL": _through(postgres.url, self.postgres),
@@ -42,9 +43,28 @@ class Links:
         self._up = up
 
     def _is_of(self, pid: int, name: str) -> bool:
+        if pid and pid not in self._names:
+            parent = parent_of(pid)
+            found = next((whose for child, whose in self._children() if child in (pid, parent)), "")
+            if not found:
+                return False
+            self._names[pid] = found
+        return name in (self._names.get(pid), "all") and pid in self._names
+
+    def _owner_of(self, port: int) -> int:
+        """Return which process has the connection that begins at a port of this machine; 0 when it is gone."""
+        wanted = f"0100007F:{port:04X}"
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:])
+        inode = next((row[9] for row in rows if row[1] == wanted and row[9] != "0"), None)  # an ended one may linger
+        children = {pid for pid, _ in self._children()}
+        pids = [int(process.name) for process in Path("/proc").iterdir() if process.name.isdigit()]
+        # To look through what every process has open takes longer than a client waits, where many are running.
+        own = [pid for pid in pids if not children.isdisjoint((pid, parent_of(pid)))]
+        return next((pid for pid in (*own, *pids) if _has_open(pid, f"socket:[{inode}]")), 0)
+
+    def _children(self) -> list[tuple[int, str]]:
         running = self._up.home.running() if self._up else None
-        found = {child.pid for child in (running.children if running else ()) if name in (child.name, "all")}
-        return not found.isdisjoint((pid, parent_of(pid)))
+        return [(child.pid, child.name) for child in (running.children if running else ())]
 
 
 @contextmanager
@@ -63,6 +83,20 @@ def linked(folder: Path, **settings: str) -> Iterator[tuple[Installation, Links]
             yield Installation(up, valkey, postgres, client, engine), links
             engine.dispose()
             client.close()
+
+
+def _has_open(pid: int, wanted: str) -> bool:
+    """Say whether a process has a file open."""
+    with suppress(OSError):  # it has ended
+        return any(_target(fd) == wanted for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # closed a moment ago
+        return ""
 
 
 def _port(url: str) -> int:

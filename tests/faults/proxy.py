@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
 
 from deploy import ports
 
@@ -31,10 +30,16 @@ class Fault(StrEnum):
 class Proxy(threading.Thread):
     """Passes everything on to one server, for as long as no fault is set."""
 
-    def __init__(self, target: int, is_meant: Callable[[int, str], bool]) -> None:
-        """Stand in front of a port of this machine; ``is_meant`` says whether a process' link has what name's fault."""
+    def __init__(self, target: int, owner_of: Callable[[int], int], is_meant: Callable[[int, str], bool]) -> None:
+        """Stand in front of a port of this machine.
+
+        Args:
+            target: the server's port.
+            owner_of: returns which process has the connection that begins at a port of this machine.
+            is_meant: says whether a process' link has what name's fault; it is asked for each piece that passes.
+        """
         super().__init__(daemon=True)
-        self.port, self._target, self._is_meant = ports.choose(), target, is_meant
+        self.port, self._target, self._owner_of, self._is_meant = ports.choose(), target, owner_of, is_meant
         self._loop = asyncio.new_event_loop()
         self._fault: tuple[Fault, str] | None = None
         self._links: dict[asyncio.StreamWriter, int] = {}
@@ -92,7 +97,7 @@ class Proxy(threading.Thread):
         self._forgotten |= {writer for writer, pid in self._links.items() if self._is_meant(pid, whose)}
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pid = _owner(writer.get_extra_info("peername")[1])
+        pid = self._owner_of(writer.get_extra_info("peername")[1])
         self._links[writer] = pid
         try:
             if self._has(Fault.RESET, pid):
@@ -136,16 +141,3 @@ def _abort(writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
     writer.transport.abort()
-
-
-def _owner(port: int) -> int:
-    """Return which process has the connection that begins at a port of this machine; 0 when it is gone."""
-    wanted = f"0100007F:{port:04X}"
-    rows = (line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:])
-    inode = next((row[9] for row in rows if row[1] == wanted and row[9] != "0"), None)  # an ended one may linger
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            with contextlib.suppress(OSError):
-                if any(str(fd.readlink()) == f"socket:[{inode}]" for fd in (process / "fd").iterdir()):
-                    return int(process.name)
-    return 0

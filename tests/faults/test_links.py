@@ -55,7 +55,7 @@ def receiver() -> Iterator[tuple[Listener, Proxy]]:
     """Run a webhook's receiver, and the link to it."""
     listener = Listener()
     listener.start()
-    link = Proxy(urlsplit(listener.url).port or 0, lambda *_: True)
+    link = Proxy(urlsplit(listener.url).port or 0, lambda _: 0, lambda *_: True)
     link.open()
     yield listener, link
     link.close()
