@@ -16,6 +16,7 @@ _BUSY = (429, 503)
 _PATIENCE = 60.0
 _LONGEST_WAIT = 30.0
 _ONCE_MORE = 0.1
+_OF_RECORDS = frozenset({400, 413, 422})
 
 
 class CallFailed(DeployError):
@@ -94,11 +95,14 @@ def explain(response: httpx2.Response) -> str:
 
 
 def errors_in(response: httpx2.Response) -> list[dict[str, Any]]:
-    """Return what an answer says of single records; nothing where it is no answer of an installation."""
+    """Return what an answer says of single records; nothing where it is no answer of an installation to them."""
+    if response.status_code not in _OF_RECORDS:
+        return []
     try:
-        return response.json().get("errors", [])  # type: ignore[no-any-return]
+        found = response.json().get("errors") or []
     except (ValueError, AttributeError):
         return []
+    return [each for each in found if isinstance(each, dict) and isinstance(each.get("index"), int)]
 
 
 def show_errors(errors: Iterable[dict[str, Any]], *, places: Sequence[str] = ()) -> None:

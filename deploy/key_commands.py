@@ -69,7 +69,7 @@ def revoke(key_id: str) -> int:
     """Take a key out of use, and warn when it was the last one. Returns the exit status."""
     with transaction(make_engine(control.database_url())) as connection:
         done = keys.revoke(connection, key_id)
-        is_last = done and not keys.any_active(connection)
+        is_last = done and all(key.revoked_at for key in keys.listing(connection))
     typer.echo("Revoked." if done else f"No key in use has the id {key_id}.", err=not done)
     if is_last:
         typer.echo(_LAST, err=True)

@@ -56,7 +56,10 @@ def _events(file: str, lines: IO[bytes]) -> Iterator["Event"]:
     from pipeline.records import NotJson, RejectedRecordError, mend_surrogates, to_event
     from pipeline.settings import PipeSettings
 
-    limits = PipeSettings().record_limits
+    try:
+        limits = PipeSettings().record_limits
+    except (ValueError, OSError):
+        refuse("The settings cannot be read, and with them how large a record may be: `sentinel doctor` says why.")
     name = "standard input" if file == "-" else file
     try:
         for number, line in enumerate(lines, 1):

@@ -1,5 +1,6 @@
 """``sentinel send``: posts events that are read here, in batches, as they are written in their source."""
 
+import json
 import os
 import select
 import stat
@@ -121,7 +122,7 @@ def _events(source: str) -> Iterator[_Event | None]:
                 continue
             is_blank = False
         # The first line tells, else those that are there when the source pauses: it may go on for ever.
-        if _is_one_a_line(begun):
+        if _is_one_a_line(begun) and not (line is None and _is_unfinished(begun)):
             yield from _one_a_line(chain(begun, lines))
             return
     yield from _document(source, begun)
@@ -166,6 +167,16 @@ def _is_one_a_line(lines: list[bytes]) -> bool:
     # A line that begins with a brace in its first column and is whole belongs to no document of several lines.
     found = (line.startswith(b"{") and _is_json(mend_surrogates(line)) for line in (first.lstrip(), *others))
     return not first.lstrip().startswith(b"[") and any(found)
+
+
+def _is_unfinished(lines: list[bytes]) -> bool:
+    """Say whether lines may be the beginning of one document."""
+    text = b"".join(lines).decode(errors="replace").rstrip()
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return isinstance(error, json.JSONDecodeError) and (error.pos >= len(text) or error.msg.startswith("Unterm"))
+    return False
 
 
 def _one_a_line(lines: Iterable[bytes | None]) -> Iterator[_Event | None]:

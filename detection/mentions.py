@@ -63,6 +63,11 @@ _TOLD = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 """A sentence on what attackers may do; whatever a colon or quotation marks set apart in it is not a part of that."""
+_ADDRESSED = re.compile(
+    r"\b(?:you|your|yours|yourself|me|us|now|please|so|therefore|thus|hence|then|must|ignore|disregard|forget|obey)\b",
+    re.IGNORECASE,
+)
+"""A sentence that turns to its reader tells of nobody."""
 _TALK = Path(__file__).parent / "talk.txt"
 """Expressions of talk about attacks, one a line."""
 _OBEYED = re.compile(
@@ -93,7 +98,8 @@ def without_mentions(text: str, locator: Locator) -> str | None:
     everywhere = _talk(outside, locator)
     mentions = [found.span() for found in _REFUSED.finditer(text)]
     if everywhere and not _OBEYED.search(outside):
-        mentions += [found.span() for found in islice(_TOLD.finditer(text), _MOST_QUOTATIONS)]
+        told = islice(_TOLD.finditer(text), _MOST_QUOTATIONS)
+        mentions += [found.span() for found in told if not _ADDRESSED.search(found[0])]
         mentions += [
             (start, end)
             for start, end in quotations[:_MOST_QUOTATIONS]

@@ -3,7 +3,7 @@
 from time import monotonic
 from typing import Any
 
-from celery.beat import PersistentScheduler, SchedulingError
+from celery.beat import PersistentScheduler
 from structlog import get_logger
 
 _REMINDER_SECONDS = 60.0
@@ -28,7 +28,7 @@ class Scheduler(PersistentScheduler):
         """Send one task. What cannot be sent is due again soon; a stock schedule writes two tracebacks for each."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
-        except SchedulingError as error:
+        except Exception as error:  # noqa: BLE001 - nor may a schedule that cannot be kept on a full disk end it
             self._unsent += 1
             if monotonic() >= self._silent_until:
                 self._silent_until = monotonic() + _REMINDER_SECONDS

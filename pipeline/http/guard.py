@@ -78,7 +78,7 @@ class KeyRing:
         return None if found is None else _decoder.decode(found)
 
     def current(self) -> Sequence[keys.ApiKey]:
-        """Return the keys in use.
+        """Return the keys that nobody revoked: one that has expired opens nothing, and keeps the door shut.
 
         Raises:
             Problem: 503, where they were never read: then it is not known who may speak.
@@ -88,8 +88,7 @@ class KeyRing:
                 503, "Starting", "The API keys have not been read yet, because PostgreSQL is away.",
                 headers={"Retry-After": "2"}, reason="keys_unknown",
             )  # fmt: skip
-        now = datetime.now(UTC)
-        return [key for key in self._keys if key.is_active(now)]
+        return [key for key in self._keys if key.revoked_at is None]
 
 
 class Guard:
@@ -100,7 +99,7 @@ class Guard:
     ) -> None:
         """Use the keys of ``ring``; with ``trust_network`` the network itself keeps strangers out.
 
-        Unless the door ``may_be_open``, a key is needed even when the last one was revoked or has expired.
+        Unless the door ``may_be_open``, a key is needed even when the last one was revoked.
         """
         self._ring, self._may_be_open = ring, may_be_open
         self._hosts = {host.lower() for host in trusted_hosts}

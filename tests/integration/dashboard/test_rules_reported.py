@@ -9,7 +9,7 @@ import redis
 from fastapi.testclient import TestClient
 
 from detection import RuleError, RuleSet, Span
-from pipeline import health
+from pipeline import health, pulses
 from pipeline.health import rules_teller
 from pipeline.rules import InForce
 
@@ -75,7 +75,7 @@ def test_sound_rules_are_shown_without_a_warning(client: TestClient, tell: Tell)
 def test_who_is_gone_is_not_shown(client: TestClient, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is silent is left out soon, and forgotten later."""
     tell("realtime", (_FAULT,))
-    monkeypatch.setattr(health, "_ALIVE_SECONDS", -1.0)
+    monkeypatch.setattr(pulses, "_ALIVE_SECONDS", -1.0)
 
     assert client.get("/readyz?verbose=1").json()["rules"] == []
 

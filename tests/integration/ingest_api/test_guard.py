@@ -208,6 +208,19 @@ def test_expired_and_revoked_keys_are_no_keys(open_door: OpenDoor, engine: Engin
     assert post(door, raw(), **valid).status_code == 202
 
 
+def test_a_key_that_expires_does_not_open_the_door(open_door: OpenDoor, engine: Engine) -> None:
+    """
+    What somebody shut stays shut when time goes by; only who revokes the last key opens it.
+    """
+    expired = _key(engine, "ingest", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    door = open_door()
+    problem(post(door, raw()), 401)
+
+    with transaction(engine) as connection:
+        keys.revoke(connection, expired.split("_")[1])
+    eventually(lambda: post(door, raw()).status_code == 202)
+
+
 def test_the_first_key_closes_the_door(open_door: OpenDoor, engine: Engine) -> None:
     """
     An open installation asks for keys as soon as there is one, without being started again.

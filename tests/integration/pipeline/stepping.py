@@ -134,7 +134,9 @@ class SteppedJournal(Journal):
 
 
 def _gist(found: Any) -> object:
-    """Return what a reply says beside times."""
+    """Return what a reply says beside times; most scripts say nothing."""
+    if found is None:
+        return None
     if isinstance(found, int):
         return bool(found)
     if found and found[0] in (b"leased", b"exhausted"):

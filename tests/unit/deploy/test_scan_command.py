@@ -92,6 +92,19 @@ def test_bytes_that_are_no_text_are_unusable(tmp_path: Path) -> None:
     assert "none.ndjson: No such file" in missing.stderr
 
 
+def test_settings_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    They bound what a record may be, and so nothing is judged; no traceback, and no value of a setting is shown.
+    """
+    monkeypatch.setenv("SENTINEL_DATABASE_URL_FILE", str(tmp_path / "none"))
+
+    result = CliRunner().invoke(app, ["-"], input=_line())
+
+    assert result.exit_code == 2
+    assert "sentinel doctor" in result.stderr
+    assert result.stdout == ""
+
+
 def test_scan_with_other_packs_uses_those_instead(tmp_path: Path) -> None:
     """
     A rule author's folder takes the place of the shipped rules; a broken one is unusable input.

@@ -81,3 +81,27 @@ def test_an_outage_is_told_in_a_few_lines(
     assert after == [("schedule_resumed", 90)]
     assert caplog.records == []
     scheduler.close()
+
+
+def test_a_schedule_that_cannot_be_kept_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    On a full disk tasks are sent on, and the log says what is wrong.
+    """
+    app = Celery(set_as_current=False)
+    app.conf.beat_schedule = {"sweep": {"task": "sweep", "schedule": 1.0, "options": {}}}
+    scheduler = Scheduler(app, schedule_filename=str(tmp_path / "schedule"))
+    sent: list[object] = []
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Scheduler, "send_task", lambda *_, **__: sent.append(None))
+    monkeypatch.setattr(scheduler, "should_sync", lambda: True)
+    monkeypatch.setattr(scheduler, "_do_sync", full)
+    with capture_logs() as lines:
+        scheduler.apply_entry(scheduler.schedule["sweep"])
+
+    assert len(sent) == 1
+    assert "No space left" in lines[0]["error"]
+    monkeypatch.undo()
+    scheduler.close()
